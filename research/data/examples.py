@@ -1,0 +1,79 @@
+"""Examples that can be read at random: what a source opens and a pipeline reads.
+
+`read` takes many indices at once: arrays in memory are then read without any Python for the single example.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from research.config import UserError
+from research.preprocessing.transform import Features
+
+
+class DataError(UserError):
+  """Data that are missing or damaged: one line that names the file and what to do."""
+
+
+class Examples:
+  """Base of all random-access sets of examples.
+
+  Attributes:
+    in_memory: whether reading is plain indexing, so cheap that batches are best read many at a time.
+  """
+
+  in_memory: bool = False
+
+  def __len__(self) -> int:
+    raise TypeError(f"{type(self).__name__} defines no __len__")
+
+  def read(self, indices: np.ndarray) -> Features:
+    """Reads the examples `indices` (B,), each in 0..len-1, to arrays with a leading B or lists of B values."""
+    raise TypeError(f"{type(self).__name__} defines no read")
+
+  def key(self, index: int) -> str:
+    """The name by which a person finds the example: a file's name, an id, its number."""
+    return str(index)
+
+
+class Columns(Examples):
+  """Examples in memory, a column for each feature.
+
+  Args:
+    columns: name to an array or a list; all of one length, at least one.
+    keys: the name of each example; numbers if None.
+  """
+
+  in_memory = True
+
+  def __init__(self, columns: Features, keys: Sequence[str] | None = None):
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) != 1:
+      raise DataError(f"the features have different lengths: {', '.join(f'{k} {v}' for k, v in lengths.items())}")
+    self._columns, self._keys, self._len = columns, keys, next(iter(lengths.values()))
+
+  def __len__(self) -> int:
+    return self._len
+
+  def read(self, indices: np.ndarray) -> Features:
+    return {name: column[indices] if isinstance(column, np.ndarray) else [column[i] for i in indices]
+            for name, column in self._columns.items()}
+
+  def key(self, index: int) -> str:
+    return str(index) if self._keys is None else str(self._keys[index])
+
+
+class Subset(Examples):
+  """Some examples of others, in the order of `indices`."""
+
+  def __init__(self, examples: Examples, indices: np.ndarray):
+    self._examples, self._indices, self.in_memory = examples, indices, examples.in_memory
+
+  def __len__(self) -> int:
+    return len(self._indices)
+
+  def read(self, indices: np.ndarray) -> Features:
+    return self._examples.read(self._indices[indices])
+
+  def key(self, index: int) -> str:
+    return self._examples.key(int(self._indices[index]))

@@ -1,0 +1,159 @@
+"""An experiment that trains: a recipe as one typed value, and what is done with it.
+
+`measure` is what the verdict is on: train or go on training, then evaluate (research/fit.py).
+"""
+
+import contextlib
+import dataclasses
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from flax import nnx
+
+from research.config import ConfigError, override, outside
+from research.data.dataset import Data, Opened
+from research.fit import Fit
+from research.optimizers.base import Optimizer
+from research.optimizers.schedule import Length
+from research.paper import Paper, Target
+from research.studies.base import Findings, Study
+from research.tasks.base import Task
+from research.training.settings import Training
+from research.training.state import merge, split
+from research.workdir import Run, measured
+
+
+class Model(Protocol):
+  """A network's configuration."""
+
+  def build(self, inputs: jax.ShapeDtypeStruct, num_outputs: int, rngs: nnx.Rngs) -> nnx.Module: ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+  """A training run and what it must show.
+
+  Attributes:
+    paper: where the result was published.
+    targets: what the run must show; metrics are named split/metric.
+    seeds: the seeds that the verdict is on.
+  """
+
+  data: Data
+  task: Task
+  model: Model
+  optimizer: Optimizer
+  training: Training
+  paper: Paper | None = outside(None)
+  targets: tuple[Target, ...] = outside(())
+  seeds: tuple[int, ...] = outside((0, 1, 2))
+
+  def check(self, data_dir) -> None:
+    """Raises UserError for what can be known to fail before a device works: data, durations, sizes."""
+    opened = self.data.open(data_dir)
+    self.length(opened)
+    mesh = self.training.sharding.mesh()
+    pieces = mesh.shape["data"] * mesh.shape["fsdp"]
+    if self.data.batch_size % (pieces * self.training.num_microbatches):
+      raise ConfigError(f"data.batch_size={self.data.batch_size} must be a multiple of {pieces} devices that share batches x "
+                        f"training.num_microbatches={self.training.num_microbatches}")
+    metric = self.training.best_metric
+    names = [f"{split}/{name}" for split in opened.evaluation for name in self.task.metrics]
+    if metric is not None and metric not in names:
+      raise ConfigError(f"training.best_metric={metric}: there is no such metric; there are {', '.join(names)}")
+
+  def conclude(self, findings: dict[int, Findings]) -> Findings:
+    """Nothing follows from several seeds but their mean."""
+    del findings
+    return Findings(metrics={})
+
+  def measure(self, seed: int, run: Run) -> Findings:
+    """Trains, or goes on training, then evaluates."""
+    with contextlib.closing(Fit(self, seed, run)) as fit:
+      return fit.findings(*fit.train())
+
+  def evaluate(self, seed: int, run: Run) -> Findings:
+    """Evaluates the last checkpoint of a finished run."""
+    with contextlib.closing(Fit(self, seed, run)) as fit:
+      return fit.findings(*fit.resume())
+
+  def objective(self, seed: int, data_dir) -> tuple[Any, Any]:
+    """The loss on the first batch as a function of the parameters, and the parameters at the start."""
+    opened = self.data.open(data_dir)
+    batch = jax.tree.map(_double, next(iter(self.data.training(opened, seed=seed))))
+    spec = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
+    definition, params, buffers = split(self.model.build(spec["inputs"], self.task.num_outputs, nnx.Rngs(seed)))
+
+    def loss(params):
+      outputs = self.task.forward(merge(definition, params, buffers), batch, jax.random.key(seed))
+      total, count = batch["mask"] @ self.task.statistics(outputs, batch, training=True)["loss"]
+      return total / count
+
+    return loss, params
+
+  def length(self, opened: Opened) -> Length:
+    """How long the run is, in steps and examples."""
+    examples = len(opened.train)
+    total = self.training.schedule(batch_size=self.data.batch_size, examples=examples).total
+    return Length(total_steps=total, batch_size=self.data.batch_size, examples=examples)
+
+
+def _double(x):
+  return np.asarray(x, np.float64) if np.issubdtype(np.asarray(x).dtype, np.floating) else np.asarray(x)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+  """Several training runs or studies that make one result together; their metrics are named member/split/metric.
+
+  Attributes:
+    members: each by its name.
+    paper: where the result was published.
+    targets: what the members must show.
+    seeds: the seeds that the verdict is on.
+  """
+
+  members: dict[str, "Experiment | Study"]
+  paper: Paper | None = outside(None)
+  targets: tuple[Target, ...] = outside(())
+  seeds: tuple[int, ...] = outside((0, 1, 2))
+
+  def check(self, data_dir) -> None:
+    for member in self.members.values():
+      member.check(data_dir)
+
+  def measure(self, seed: int, run: Run) -> Findings:
+    """Measures every member, in a folder of its own; those that were finished before are not run again."""
+    return self._together({name: measured(member, seed, run.child(name)) for name, member in self.members.items()})
+
+  def evaluate(self, seed: int, run: Run) -> Findings:
+    return self._together({name: member.evaluate(seed, run.child(name)) for name, member in self.members.items()})
+
+  def _together(self, findings: dict[str, Findings]) -> Findings:
+    prefixed = lambda part: {f"{name}/{k}": v for name, found in findings.items() for k, v in getattr(found, part).items()}
+    seconds: dict[str, float] = {}
+    for found in findings.values():
+      for part, value in found.seconds.items():
+        seconds[part] = seconds.get(part, 0.0) + value
+    return Findings(
+        metrics=prefixed("metrics"), intervals=prefixed("intervals"), signatures=prefixed("signatures"), seconds=seconds,
+        figures=tuple(figure for found in findings.values() for figure in found.figures),
+        notes=tuple(f"{name}: {note}" for name, found in findings.items() for note in found.notes),
+        stopped="; ".join(f"{name}: {found.stopped}" for name, found in findings.items() if found.stopped))
+
+  def conclude(self, findings: dict[int, Findings]) -> Findings:
+    """A member's own conclusions are not drawn: they belong to its own verdict."""
+    del findings
+    return Findings(metrics={})
+
+  def objective(self, seed: int, data_dir) -> tuple[Any, Any] | None:
+    """The first member's."""
+    return next(iter(self.members.values())).objective(seed, data_dir)
+
+
+def sweep(base: Experiment | Study, overrides: list[dict[str, Any]], *, paper: Paper, targets: tuple[Target, ...],
+          seeds: tuple[int, ...] = (0, 1, 2)) -> Comparison:
+  """Compares a recipe with deviations from it, each a dictionary of the same settings that the command line takes."""
+  name = lambda changes: ",".join(f"{path}={value}" for path, value in changes.items()) or "recipe"
+  return Comparison(members={name(c): override(base, c) for c in overrides}, paper=paper, targets=targets, seeds=seeds)

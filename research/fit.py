@@ -1,0 +1,172 @@
+"""One seed's training: data, program, checkpoints and evaluation wired into the loop, in the order in which things happen."""
+
+import contextlib
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from research import flops, rules
+from research.config import UserError, to_json
+from research.evaluation.evaluator import Evaluation, evaluate, make_statistics
+from research.metrics.base import mean
+from research.studies.base import Findings
+from research.training import cache, loop, program
+from research.training.checkpoint import Checkpoints
+from research.training.progress import Progress, say
+from research.training.sharding import batch_sharding
+from research.training.state import TrainState
+from research.training.stopping import Watch
+from research.training.summaries import Summaries
+from research.workdir import Run
+
+
+class NotFinite(UserError):
+  """The loss or a gradient is not finite."""
+
+
+class Fit:
+  """Everything that one seed of an `Experiment` needs to be trained and evaluated."""
+
+  def __init__(self, experiment, seed: int, run: Run):
+    cache.enable()
+    self.experiment, self.seed, self.run = experiment, seed, run
+    training = experiment.training
+    self.opened = experiment.data.open(run.data_dir)
+    self.length = experiment.length(self.opened)
+    self.schedule = training.schedule(batch_size=experiment.data.batch_size, examples=self.length.examples)
+    self.mesh = training.sharding.mesh()
+    self.program = program.build(
+        model=experiment.model, task=experiment.task, optimizer=experiment.optimizer, training=training,
+        spec=experiment.data.spec(self.opened), length=self.length, mesh=self.mesh)
+    self.metrics = experiment.task.metrics
+    better = self.metrics[(training.best_metric or "/loss").rpartition("/")[2]].better
+    self.watch = Watch(training.stopping, better)
+    self.checkpoints = Checkpoints(
+        run.folder / "checkpoints", keep_last=training.keep_last, keep_best=training.keep_best,
+        best_metric=training.best_metric, best_mode="min" if better == "lower" else "max")
+    self.statistics = make_statistics(experiment.task, self.program.definition, self.program.precision, self.mesh)
+    self.rates = experiment.optimizer.learning_rates(self.length)
+    self.seconds = dict.fromkeys(("compile", "input", "step", "evaluation", "checkpoint"), 0.0)
+    self.values: dict[str, float] = {}  # the newest log line and evaluation, by split/metric
+
+  def close(self) -> None:
+    self.checkpoints.close()
+
+  def resume(self) -> tuple[TrainState, dict]:
+    """The newest whole checkpoint and its facts, or a fresh state and none."""
+    if self.checkpoints.latest() is None:
+      return self.program.create(jax.random.key(self.seed)), {}
+    state, facts = self.checkpoints.restore(None, self.program.abstract)
+    self.watch.restore(facts["watch"])
+    self.values, self.seconds = facts["values"], facts["seconds"]
+    return state, facts
+
+  def train(self) -> tuple[TrainState, dict]:
+    """Trains to the end. Returns the last state and its facts."""
+    begin = time.monotonic()
+    state, facts = self.resume()
+    start = int(state.step)
+    if start:
+      say(f"{self.run.label}goes on at step {start:,}")
+    traced = self.program.step.trace(self.program.abstract, self.program.batch)
+    self.flops = flops.count_jaxpr(traced.jaxpr).total / self.schedule.steps_per_call
+    compiled = traced.lower().compile()
+    self.seconds["compile"] += time.monotonic() - begin
+
+    self.progress = Progress(self.schedule.total, start, self.run.label)
+    self.summaries = Summaries(self.run.folder, resume_step=start, config=to_json(self.experiment),
+                               wandb_project=self.experiment.training.wandb_project)
+    batches = self.experiment.data.training(
+        self.opened, seed=self.seed, chunk=self.schedule.steps_per_call, state=facts.get("data"),
+        sharding=batch_sharding(self.mesh, chunked=self.schedule.steps_per_call > 1))
+    begin, before = time.monotonic(), sum(self.seconds.values())
+    with contextlib.closing(batches), contextlib.closing(self.summaries):
+      callbacks = loop.Callbacks(log=self._log, evaluate=self._evaluate, save=self._save, live=self.progress.live)
+      state, _, stop = loop.run(
+          state, compiled, batches, self.schedule, callbacks, self.run.interruption, self.seconds, self.program.fresh_window,
+          evaluated=facts.get("evaluated", 0), stop=facts.get("stop", ""))
+      self.checkpoints.wait()
+    self.seconds["step"] += time.monotonic() - begin - (sum(self.seconds.values()) - before)
+    return state, {"stop": stop}
+
+  def findings(self, state: TrainState, facts: dict) -> Findings:
+    """Evaluates on every split, with bootstrap intervals."""
+    params, buffers = self._chosen(state)
+    findings = Findings(metrics={k: v for k, v in self.values.items() if k.startswith("train/")}, seconds=self.seconds,
+                        stopped=facts.get("stop", ""))
+    for split in self.opened.evaluation:
+      evaluation = self._evaluate_split(split, params, buffers)
+      for name, interval in evaluation.intervals(self.metrics).items():
+        findings.metrics[f"{split}/{name}"] = evaluation.values[name]
+        findings.intervals[f"{split}/{name}"] = interval
+        findings.signatures[f"{split}/{name}"] = self.metrics[name].signature
+    return findings
+
+  def _chosen(self, state: TrainState) -> tuple[Any, Any]:
+    """Parameters and buffers that the final evaluation takes."""
+    match self.experiment.training.evaluate_with:
+      case "last":
+        return state.params, state.buffers
+      case "average":
+        return state.average, state.buffers
+      case "best":
+        best = self._restored(self.watch.best_step)
+        return best.params, best.buffers
+      case "checkpoints":
+        steps = self.checkpoints.steps()[-self.experiment.training.keep_last:]
+        states = [self._restored(step).params for step in steps]
+        return jax.tree.map(lambda *p: sum(p) / len(p), *states), state.buffers
+
+  def _restored(self, step: int) -> TrainState:
+    return self.checkpoints.restore(step, self.program.abstract)[0]
+
+  def _evaluate_split(self, split: str, params, buffers) -> Evaluation:
+    batches = self.experiment.data.evaluating(self.opened, split, sharding=batch_sharding(self.mesh))
+    return evaluate(self.statistics, params, buffers, batches, self.metrics, self.run.interruption.raise_if_requested)
+
+  # --- what the loop calls back ---------------------------------------------------------------------------------------
+
+  def _log(self, step: int, window: dict[str, np.ndarray]) -> str:
+    bad_step, leaf = window.pop("first_bad")
+    if bad_step >= 0:
+      where = f"the gradient of {list(rules.paths(self.program.abstract.params))[leaf]}" if leaf >= 0 else "the loss"
+      good = self.checkpoints.steps()
+      raise NotFinite(f"{where} is not finite at step {bad_step + 1:,}; "
+                      + (f"the last good checkpoint is step {good[-1]:,} in {self.run.folder / 'checkpoints'}" if good
+                         else "there is no checkpoint yet"))
+    norm = mean(window.pop("grad_norm"))
+    values = {f"train/{name}": metric.value(window[name]) for name, metric in self.metrics.items()}
+    rate = self.progress.rate(step)
+    examples = rate * self.experiment.data.batch_size
+    learning_rate = float(self.rates(step - 1))
+    self.summaries.write(step, {**values, "train/grad_norm": norm, "train/learning_rate": learning_rate,
+                                "speed/examples_per_second": examples, "speed/flops_per_second": rate * self.flops})
+    self.values.update(values)
+    shown = "  ".join(f"{name.partition('/')[2]} {value:.4g}" for name, value in values.items())
+    self.progress.line(step, f"{shown}  lr {learning_rate:.3g}  {examples:,.0f} examples/s  {self._speed(rate)}", hurried=True)
+    return self.watch.logged(values["train/loss"], norm)
+
+  def _speed(self, rate: float) -> str:
+    """The share of the devices' peak where that is known, else GFLOP/s."""
+    devices = self.mesh.devices
+    peak = flops.peak(devices.flat[0])
+    return f"MFU {rate * self.flops / peak.flops / devices.size:.1%}" if peak else f"{rate * self.flops / 1e9:,.1f} GFLOP/s"
+
+  def _evaluate(self, step: int, state: TrainState) -> str:
+    params = state.average if self.experiment.training.evaluate_with == "average" else state.params
+    values = {}
+    for split in self.opened.evaluation:
+      evaluation = self._evaluate_split(split, params, state.buffers)
+      values.update({f"{split}/{name}": value for name, value in evaluation.values.items()})
+    self.values.update(values)
+    self.summaries.write(step, values)
+    self.progress.line(step, "  ".join(f"{name} {value:.4g}" for name, value in values.items()))
+    best = self.experiment.training.best_metric
+    return self.watch.evaluated(step, values[best]) if best else ""
+
+  def _save(self, step: int, state: TrainState, facts: dict) -> None:
+    best = self.experiment.training.best_metric
+    facts = {**facts, "watch": self.watch.state(), "values": self.values, "seconds": self.seconds}
+    self.checkpoints.save(step, state, facts, {best: self.values[best]} if best in self.values else None)

@@ -1,0 +1,69 @@
+"""Repeated layers: as a list, or stacked, so that they are compiled once and run by a scan.
+
+A stacked module is an ordinary module each of whose arrays has the layer as its first dimension. Layer i has the same
+initial values and the same random keys either way.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from research.nn.dropout import fold
+
+Remat = Literal["none", "full", "dots"]
+
+
+def create(build: Callable[[nnx.Rngs], nnx.Module], num_layers: int, *, stacked: bool, rngs: nnx.Rngs) -> nnx.Module:
+  """Builds equal layers: a stacked module, or an nnx.List."""
+  keys = jax.random.split(rngs.params(), num_layers)
+  if not stacked:
+    return nnx.List([build(nnx.Rngs(key)) for key in keys])
+  definition, _ = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
+  return nnx.merge(definition, jax.vmap(lambda key: nnx.state(build(nnx.Rngs(key))))(keys))
+
+
+def run(layers: nnx.Module, x: jax.Array, *shared, key: jax.Array | None = None, remat: Remat = "none") -> jax.Array:
+  """Applies `layer(x, *shared, key=)` one after the other.
+
+  Args:
+    layers: as `create` made them.
+    x: the first layer's input; each layer returns the same shape.
+    *shared: what all layers see (masks).
+    key: layer i gets fold_in(key, i).
+    remat: what the backward pass computes again: nothing ("none"), all but each layer's input ("full"), or all but
+      the inputs and the products with weights ("dots").
+  """
+  if isinstance(layers, nnx.List):
+    for i, layer in enumerate(layers):
+      x, state = _rematerialized(_pure(layer), remat, prevent_cse=True)(x, nnx.state(layer), shared, fold(key, i))
+      nnx.update(layer, state)
+    return x
+  apply = _rematerialized(_pure(layers), remat, prevent_cse=False)
+  states = nnx.state(layers)
+  num_layers = jax.tree.leaves(states)[0].shape[0]
+  scanned = lambda x, at: apply(x, at[1], shared, fold(key, at[0]))
+  x, states = jax.lax.scan(scanned, x, (jnp.arange(num_layers), states))
+  nnx.update(layers, states)
+  return x
+
+
+def _pure(layer: nnx.Module):
+  """(x, state, shared, key) -> (output, what the layer itself has changed: its state without parameters)."""
+  definition, _ = nnx.split(layer)
+
+  def apply(x, state, shared, key):
+    module = nnx.merge(definition, state, copy=True)
+    y = module(x, *shared, key=key)
+    return y, nnx.state(module, nnx.Not(nnx.Param))
+
+  return apply
+
+
+def _rematerialized(apply, remat: Remat, *, prevent_cse: bool):
+  if remat == "none":
+    return apply
+  policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None
+  return jax.checkpoint(apply, policy=policy, prevent_cse=prevent_cse)

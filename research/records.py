@@ -1,0 +1,132 @@
+"""Records: what a run really gave, from what, on what; and the README's results table, which is made of nothing else."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import math
+import pathlib
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import jax
+
+from research.config import config_hash
+from research.paper import Outcome, headline
+
+FOLDER = pathlib.Path(__file__).parent.parent / "experiments" / "records"
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")
+_BEGIN, _END = "<!-- results: made by --mode=record, do not edit -->", "<!-- /results -->"
+
+
+def environment() -> dict:
+  """Versions, devices, processor and git hash of this process."""
+  devices = jax.devices()
+  return {
+      "python": platform.python_version(),
+      "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+      "device": f"{len(devices)} x {devices[0].device_kind}" if devices[0].platform != "cpu" else f"{len(devices)} x CPU",
+      "processes": jax.process_count(),
+      "cpu": _cpu(),
+      "cores": len(_affinity()),
+      "git": _git(),
+      "x64": bool(jax.config.jax_enable_x64),
+  }
+
+
+def _affinity() -> Sequence[int]:
+  import os
+
+  return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+
+
+def _cpu() -> str:
+  try:
+    found = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+  except OSError:
+    found = None
+  return found[1] if found else platform.processor() or platform.machine()
+
+
+def _git() -> str:
+  """The commit of the code, with `+` if files that matter differ from it; "unknown" outside a checkout."""
+  def git(*arguments):
+    return subprocess.run(["git", *arguments], cwd=FOLDER.parent, capture_output=True, text=True, check=True).stdout.strip()
+
+  try:
+    dirty = git("status", "--porcelain", "--untracked-files=no", "--", "../research", "../experiments/*.py", "../launch.py")
+    return git("rev-parse", "--short=12", "HEAD") + ("+" if dirty else "")
+  except (OSError, subprocess.CalledProcessError):
+    return "unknown"
+
+
+def make(name: str, summary: str, experiment, outcomes: Sequence[Outcome], *, seeds, seconds, stopped, deviations,
+         notes, versions: dict) -> dict:
+  """One record, as JSON values (see the fields)."""
+  return {
+      "experiment": name,
+      "summary": summary,
+      "paper": dataclasses.asdict(experiment.paper),
+      "verdict": str(headline(outcomes)),
+      "targets": [_row(o) for o in outcomes],
+      "seeds": list(seeds),
+      "seconds": seconds,
+      "stopped": stopped,
+      "deviations": list(deviations),
+      "notes": list(notes),
+      "config_hash": config_hash(experiment),
+      "date": datetime.date.today().isoformat(),
+      "command": "python " + " ".join(_command()),
+      **versions,
+  }
+
+
+def _command() -> list[str]:
+  """The command line without what belongs to this machine."""
+  return [pathlib.Path(sys.argv[0]).name, *(a for a in sys.argv[1:] if not a.startswith(("--workdir", "--data_dir")))]
+
+
+def _row(outcome: Outcome) -> dict:
+  target = outcome.target
+  finite = lambda v: v if v is not None and math.isfinite(v) else None
+  return {
+      "metric": target.metric, "says": target.says, "place": target.place, "published": target.published,
+      "criterion": str(target.criterion), "low": finite(target.criterion.low), "high": finite(target.criterion.high),
+      "kind": target.kind, "seeds": target.seeds, "signature": target.signature, "control": target.control,
+      "verdict": str(outcome.verdict), "value": outcome.value, "interval": list(outcome.interval) if outcome.interval else None,
+      "per_seed": list(outcome.per_seed), "reason": outcome.reason,
+  }
+
+
+def read_all(folder: pathlib.Path = FOLDER) -> dict[str, dict]:
+  """All committed records by experiment, in alphabetical order."""
+  return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+
+
+def table(records: dict[str, dict]) -> str:
+  """The results as a Markdown table: a row an experiment, its first gating targets beside what was measured."""
+  rows = ["| experiment | paper | verdict | what was measured | cost |", "| --- | --- | --- | --- | --- |"]
+  for name, record in records.items():
+    paper = record["paper"]
+    cells = [_cell(t) for t in record["targets"] if not t["control"]]
+    shown = "<br>".join(cells[:4]) + (f"<br>and {len(cells) - 4} more" if len(cells) > 4 else "")
+    cost = f"{record['seconds']['total']:.0f} s, {record['device']} ({record['cpu']}), seeds {', '.join(map(str, record['seeds']))}"
+    rows.append(f"| `{name}` | [{paper['authors']} {paper['year']}]({paper['url']}) | **{record['verdict']}** | {shown} | {cost} |")
+  return "\n".join(rows)
+
+
+def _cell(row: dict) -> str:
+  value = "not run" if row["value"] is None else f"{row['value']:.4g}"
+  interval = f" [{row['interval'][0]:.4g}, {row['interval'][1]:.4g}]" if row["interval"] else ""
+  published = f", published {row['published']:g}" if row["published"] is not None else ""
+  verdict = "" if row["verdict"] == "REPRODUCED" else f", {row['verdict']}"
+  return f"{row['metric'].replace('|', '¦')} {value}{interval} (criterion {row['criterion']}{published}{verdict})"
+
+
+def with_table(readme: str, records: dict[str, dict]) -> str:
+  """The README with its results table made anew."""
+  before, rest = readme.split(_BEGIN)
+  return f"{before}{_BEGIN}\n{table(records)}\n{_END}{rest.split(_END)[1]}"

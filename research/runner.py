@@ -1,0 +1,162 @@
+"""Runs an experiment in one of its modes: seeds, findings, verdict, record, report.
+
+Every kind of experiment is run the same way: `measure(seed, run)` gives the findings of a seed, they are judged against the
+targets, and the record and the report are written from what was judged.
+"""
+
+import math
+import sys
+from typing import Any
+
+import jax
+from absl import flags
+from etils import epath
+
+from research import config, paper, records, workdir
+from research.config import ConfigError
+from research.report import write_report
+from research.studies.base import Findings
+from research.training import distributed, summaries
+from research.training.interruption import Interrupted, Interruption
+from research.training.progress import duration, say
+from research.workdir import Run, measured, spent
+
+
+def run(name: str, summary: str, experiment: Any, default: Any, options: flags.FlagValues) -> int:
+  """Runs the mode in `options.mode`. Returns the process's exit code."""
+  data_dir = epath.Path(options.data_dir).expanduser() if options.data_dir else None
+  if data_dir is not None and not data_dir.is_dir():
+    raise ConfigError(f"--data_dir={options.data_dir}: there is no such folder")
+  seeds = _seeds(options.seeds, experiment.seeds)
+  distributed.initialize(options.coordinator, options.num_processes, options.process_id)
+  experiment.check(data_dir)
+  match options.mode:
+    case "train":
+      return train(name, summary, experiment, default, seeds, data_dir, options.workdir)
+    case "evaluate":
+      return evaluate(name, summary, experiment, default, seeds, data_dir, options.workdir)
+    case "check_gradients":
+      return check_gradients(experiment, seeds, data_dir)
+    case "record":
+      return record(name, options.workdir)
+  raise AssertionError(options.mode)
+
+
+def _seeds(given: list[str] | None, named: tuple[int, ...]) -> tuple[int, ...]:
+  if given is None:
+    return named
+  try:
+    seeds = tuple(int(s) for s in given)
+  except ValueError:
+    raise ConfigError(f"--seeds={','.join(given)}: expected whole numbers, as 0,1,2") from None
+  if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+    raise ConfigError(f"--seeds={','.join(given)}: expected different numbers of at least 0")
+  return seeds
+
+
+def train(name, summary, experiment, default, seeds, data_dir, folder_flag) -> int:
+  """Measures every seed, judges, writes record and report. The same command again goes on where it was."""
+  folder = workdir.for_training(name, experiment, folder_flag)
+  environment = records.environment()
+  workdir.write_json(folder / "environment.json", environment)
+  say(f"{name} in {folder}")
+  for leaf in config.leaves(experiment):
+    say(f"  --{leaf.path}={leaf.value}")
+  with Interruption(message=f"the same command goes on where it was ({folder})") as interruption:
+    whole = Run(folder, data_dir, interruption)
+    try:
+      findings = {seed: measured(experiment, seed, whole.child(f"seed{seed}") if len(seeds) > 1 else whole) for seed in seeds}
+    except Interrupted as end:
+      say(str(end))
+      return end.exit_code
+  return conclude(name, summary, experiment, default, findings, whole, environment)
+
+
+def conclude(name, summary, experiment, default, findings: dict[int, Findings], run: Run, environment: dict) -> int:
+  """Judges findings, writes record.json and report.html, prints the verdict."""
+  seeds = tuple(findings)
+  deviations = config.differences(default, experiment)
+  if set(default.seeds) - set(seeds):
+    deviations.append(f"seeds: {default.seeds} → {seeds}")
+  together = experiment.conclude(findings) if len(findings) == len(default.seeds) else Findings(metrics={})
+  outcomes = [_judge(t, findings, together, "; ".join(deviations)) for t in experiment.targets]
+  children = [run.folder / "runs" / f"seed{s}" for s in seeds] if len(seeds) > 1 else [run.folder]
+  seconds = {"total": sum(spent(Run(f, None, run.interruption)) for f in children)}
+  for found in findings.values():
+    for part, value in found.seconds.items():
+      seconds[part] = seconds.get(part, 0.0) + value
+  result = records.make(
+      name, summary, experiment, outcomes, seeds=seeds, seconds=seconds,
+      stopped=next((f.stopped for f in findings.values() if f.stopped), ""), deviations=deviations,
+      notes=dict.fromkeys(n for f in [*findings.values(), together] for n in f.notes), versions=environment)
+  if jax.process_index() == 0:
+    files = [f for level in range(3) for f in sorted(run.folder.glob("runs/*/" * level + "metrics.jsonl"))]
+    curves = {str(f.parent.relative_to(run.folder)): summaries.read_rows(f) for f in files}  # seeds, and their members
+    shown = {**{f"seed {s}": f for s, f in findings.items()}, "all seeds": together}
+    write_report(run.folder / "report.html", result, shown, curves, config.to_json(experiment), environment)
+    workdir.write_json(run.folder / "record.json", result)
+  _print(result)
+  say(f"report: {run.folder / 'report.html'}")
+  return 0
+
+
+def _judge(target, findings: dict[int, Findings], together: Findings, deviation: str) -> paper.Outcome:
+  """A target against what every seed measured, or all of them together."""
+  holders = [together] if target.metric in together.metrics else [f for f in findings.values() if target.metric in f.metrics]
+  if not holders:
+    return paper.judge(target, ())
+  return paper.judge(target, [f.metrics[target.metric] for f in holders],
+                     signature=holders[0].signatures.get(target.metric, ""),
+                     interval=holders[0].intervals.get(target.metric) if len(holders) == 1 else None, deviation=deviation)
+
+
+def _print(result: dict) -> None:
+  """The outcome as lines on standard output: a target a line, the headline last."""
+  if jax.process_index() != 0:
+    return
+  for row in result["targets"]:
+    value = "not measured" if row["value"] is None else f"{row['value']:.5g}"
+    interval = f" [{row['interval'][0]:.4g}, {row['interval'][1]:.4g}]" if row["interval"] else ""
+    published = f", published {row['published']:g}" if row["published"] is not None else ""
+    print(f"{row['verdict']:15} {row['metric']} = {value}{interval}  ({'control, must fail ' if row['control'] else ''}"
+          f"{row['criterion']}{published})" + (f": {row['reason']}" if row["reason"] else ""))
+  print(f"{result['experiment']}: {result['verdict']} in {duration(result['seconds']['total'])}")
+
+
+def evaluate(name, summary, experiment, default, seeds, data_dir, folder_flag) -> int:
+  """Evaluates the newest finished run again from its checkpoints, and judges it anew."""
+  folder = workdir.for_reading(name, folder_flag)
+  with Interruption(message="nothing was changed") as interruption:
+    whole = Run(folder, data_dir, interruption)
+    findings = {seed: experiment.evaluate(seed, whole.child(f"seed{seed}") if len(seeds) > 1 else whole) for seed in seeds}
+  return conclude(name, summary, experiment, default, findings, whole, records.environment())
+
+
+def check_gradients(experiment, seeds, data_dir) -> int:
+  """Compares the gradient of the experiment's loss with central differences. Returns 1 if they differ."""
+  from research.training import gradient_check
+
+  objective = experiment.objective(seeds[0], data_dir)
+  if objective is None:
+    raise ConfigError("this experiment minimises no differentiable loss; there is no gradient to check")
+  rows = gradient_check.check(*objective, seed=seeds[0])
+  for row in rows:
+    print(f"{'ok   ' if row.agrees else 'WRONG'} {row.path:40} automatic {row.automatic: .9e}  central {row.central: .9e}  "
+          f"relative error {row.error:.1e}")
+  wrong = [row.path for row in rows if not row.agrees]
+  print(f"the gradient is wrong in {', '.join(wrong)}" if wrong else f"the gradient agrees in all {len(rows)} parameters")
+  return 1 if wrong else 0
+
+
+def record(name, folder_flag) -> int:
+  """Copies the newest finished run's record into the repository and makes the README's table anew."""
+  result = workdir.read_json(workdir.for_reading(name, folder_flag) / "record.json")
+  if result["deviations"]:
+    raise ConfigError(f"this run deviates from the recipe ({'; '.join(result['deviations'])}); it is no record of it")
+  if math.isnan(result["seconds"]["total"]) or result["git"].endswith("+"):
+    say("note: the code of this run was not committed (its git hash ends in +)")
+  workdir.write_json(epath.Path(records.FOLDER) / f"{name}.json", result)
+  readme = epath.Path(records.FOLDER).parent.parent / "README.md"
+  workdir.write_text(readme, records.with_table(readme.read_text(), records.read_all()))
+  print(f"experiments/records/{name}.json", file=sys.stdout)
+  return 0

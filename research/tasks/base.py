@@ -1,0 +1,39 @@
+"""The form of a task: what is learned, apart from what computes it and how it is trained."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import jax
+
+from research.metrics.base import Metric
+
+Batch = Mapping[str, jax.Array]
+
+
+class Task(Protocol):
+  """What the step, the evaluator and the explanations need to know of a task.
+
+  `statistics` holds "loss", rows (B, 2) of (total, count): training minimises sum of totals / sum of counts.
+  """
+
+  @property
+  def num_outputs(self) -> int:
+    """Width of the network's last layer."""
+    ...
+
+  @property
+  def metrics(self) -> dict[str, Metric]:
+    """How to finish each entry of `statistics`."""
+    ...
+
+  def forward(self, model: Any, batch: Batch, key: jax.Array | None) -> jax.Array:
+    """Runs the network on a batch; `key` is None at inference."""
+    ...
+
+  def statistics(self, outputs: jax.Array, batch: Batch, *, training: bool = False) -> dict[str, jax.Array]:
+    """Per-example sufficient statistics, each (B, k). Label smoothing and the like only where `training`."""
+    ...
+
+  def scores(self, outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """The (B,) numbers an explanation asks about, differentiable in the network's inputs."""
+    ...

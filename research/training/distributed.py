@@ -1,0 +1,31 @@
+"""Several processes that train together: found by itself on Cloud TPU VMs and under Slurm, by flags elsewhere."""
+
+import importlib.util
+import os
+import pathlib
+
+import jax
+
+from research.config import ConfigError
+
+
+def initialize(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+  """Joins the processes; does nothing where this one is alone. Must run before any device is used.
+
+  Raises:
+    ConfigError: some of the three flags are given, but not all.
+  """
+  given = [coordinator, num_processes, process_id]
+  if any(g is not None for g in given):
+    if any(g is None for g in given):
+      raise ConfigError("--coordinator, --num_processes and --process_id are given together or not at all")
+    if not 0 <= process_id < num_processes:
+      raise ConfigError(f"--process_id={process_id}: must be from 0 to num_processes - 1 = {num_processes - 1}")
+    jax.distributed.initialize(coordinator, num_processes, process_id)
+  elif int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ or _on_tpu_vm():
+    jax.distributed.initialize()
+
+
+def _on_tpu_vm() -> bool:
+  chips = [*pathlib.Path("/dev").glob("accel[0-9]*"), *pathlib.Path("/dev").glob("vfio/[0-9]*")]
+  return bool(chips) and importlib.util.find_spec("libtpu") is not None and os.environ.get("JAX_PLATFORMS", "tpu") != "cpu"
