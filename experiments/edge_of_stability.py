@@ -1,7 +1,8 @@
 """Gradient descent at the edge of stability.
 
-Cohen, Kaur, Li, Kolter, Talwalkar 2021, "Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability".
-The paper trains on 5,000 CIFAR-10 images; here it is 1,000 handwritten digits of 8x8 pixels and a smaller network.
+Cohen, Kaur, Li, Kolter, Talwalkar 2021, "Gradient Descent on Neural Networks Typically Occurs at the Edge of
+Stability". The paper trains on 5,000 CIFAR-10 images; here it is 1,000 handwritten digits of 8x8 pixels and a smaller
+network: a test of the claim, not of a number.
 
   python launch.py --experiment=edge_of_stability
 

@@ -22,11 +22,10 @@ from research.training.settings import Training
 
 PAPER = Paper(title="Scaling down deep learning with MNIST-1D", authors="Greydanus, Kobak", year=2024, venue="ICML",
               url="https://arxiv.org/abs/2011.14439")
-CONV = dict(activation="relu", init="torch_uniform")
 MODELS = {
     "linear": linear.Config(init="torch_uniform"),
     "mlp": mlp.Config(widths=(100, 100), residual=True, init="torch_uniform"),
-    "cnn": cnn.Config(channels=(25, 25, 25), kernels=(5, 3, 3), strides=(2, 2, 2), paddings=(1, 1, 1), **CONV),
+    "cnn": cnn.Config(channels=(25, 25, 25), kernels=(5, 3, 3), strides=(2, 2, 2), paddings=(1, 1, 1), init="torch_uniform"),
     "gru": gru.Config(width=6, bidirectional=True, init="torch_uniform"),
 }
 
@@ -34,7 +33,8 @@ MODELS = {
 def member(model, shuffled: bool = False) -> Experiment:
   source = lambda split: sources.MNIST1D(split=split, shuffled=shuffled)
   return Experiment(
-      data=Data(train=source("train"), evaluation={"test": source("test")}, transforms=(Cast(),), batch_size=100, shuffle=False),
+      data=Data(train=source("train"), evaluation={"test": source("test")}, transforms=(Cast(),), batch_size=100,
+                shuffle=False),
       task=Classification(num_classes=10),
       model=model,
       optimizer=Adam(learning_rate=1e-2),

@@ -13,8 +13,7 @@ from research.experiment import Comparison, Experiment
 from research.models import cnn
 from research.optimizers.adam import Adam
 from research.paper import Target, at_least
-from research.preprocessing.arrays import Scale
-from research.preprocessing.arrays import Reshape
+from research.preprocessing.arrays import Reshape, Scale
 from research.tasks.classification import Classification
 from research.training.settings import Training
 

@@ -31,6 +31,6 @@ def experiment() -> TensorParallelCollectives:
                  says="outputs and gradients equal one device's under every rule (relative to the largest)"),
           Target(metric="other_collectives_by_columns", criterion=exactly(0), control=True,
                  says="splitting every kernel by columns needs other collectives"),
-          Target(metric="collectives_replicated", criterion=exactly(0), says="unsplit kernels need none: the count is no artefact"),
+          Target(metric="collectives_replicated", criterion=exactly(0), says="kernels that are not split need none"),
       ),
       seeds=(0,))

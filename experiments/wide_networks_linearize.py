@@ -1,7 +1,7 @@
 """A wide network and its first-order Taylor expansion learn the same function.
 
-Lee, Xiao, Schoenholz, Bahri, Novak, Sohl-Dickstein, Pennington 2019, "Wide Neural Networks of Any Depth Evolve as Linear
-Models Under Gradient Descent". Generated data; tanh networks of two hidden layers.
+Lee, Xiao, Schoenholz, Bahri, Novak, Sohl-Dickstein, Pennington 2019, "Wide Neural Networks of Any Depth Evolve as
+Linear Models Under Gradient Descent". Generated data; tanh networks of two hidden layers.
 
   python launch.py --experiment=wide_networks_linearize
 
@@ -25,6 +25,7 @@ def experiment() -> WideNetworksLinearize:
                  says="in the infinite width limit networks are governed by their first-order Taylor expansion"),
           Target(metric="least_moved", criterion=at_least(0.1),
                  says="both models really learn: change of the test outputs in training, at least, over widths"),
-          Target(metric="slope", criterion=within(0, 0.3), control=True, says="a difference that does not depend on width"),
+          Target(metric="slope", criterion=within(0, 0.3), control=True,
+                 says="a difference that does not depend on width"),
       ),
       widths=(64, 128, 256, 512, 1_024, 2_048), seeds=(0, 1, 2))

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from research.config import ConfigError, override, outside
+from research.config import ConfigError, outside, override
 from research.data.dataset import Data, Opened
 from research.fit import Fit
 from research.optimizers.base import Optimizer

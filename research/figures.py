@@ -1,7 +1,7 @@
 """Figures as data: what a run wants shown, without a plotting library.
 
 A study or a training run returns these; they are saved as JSON beside its numbers, merged over seeds and drawn by
-`research/report.py`. Nothing here imports jax or matplotlib.
+`research/report/`. Nothing here imports jax or matplotlib.
 """
 
 import dataclasses

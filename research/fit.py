@@ -81,15 +81,20 @@ class Fit:
     batches = self.experiment.data.training(
         self.opened, seed=self.seed, chunk=self.schedule.steps_per_call, state=facts.get("data"),
         sharding=batch_sharding(self.mesh, chunked=self.schedule.steps_per_call > 1))
-    begin, before = time.monotonic(), sum(self.seconds.values())
+    self.begin, self.before = time.monotonic(), dict(self.seconds)
     with contextlib.closing(batches), contextlib.closing(self.summaries):
       callbacks = loop.Callbacks(log=self._log, evaluate=self._evaluate, save=self._save, live=self.progress.live)
       state, _, stop = loop.run(
           state, compiled, batches, self.schedule, callbacks, self.run.interruption, self.seconds, self.program.fresh_window,
           evaluated=facts.get("evaluated", 0), stop=facts.get("stop", ""))
       self.checkpoints.wait()
-    self.seconds["step"] += time.monotonic() - begin - (sum(self.seconds.values()) - before)
+    self.seconds = self._spent()
     return state, {"stop": stop}
+
+  def _spent(self) -> dict[str, float]:
+    """Where the time went: what the loop spent on nothing else, it spent on steps."""
+    elsewhere = sum(self.seconds.values()) - sum(self.before.values())
+    return {**self.seconds, "step": self.before["step"] + time.monotonic() - self.begin - elsewhere}
 
   def findings(self, state: TrainState, facts: dict) -> Findings:
     """Evaluates on every split, with bootstrap intervals."""
@@ -168,5 +173,6 @@ class Fit:
 
   def _save(self, step: int, state: TrainState, facts: dict) -> None:
     best = self.experiment.training.best_metric
-    facts = {**facts, "watch": self.watch.state(), "values": self.values, "seconds": self.seconds}
-    self.checkpoints.save(step, state, facts, {best: self.values[best]} if best in self.values else None)
+    measured = {best: self.values[best]} if best and facts["evaluated"] == step else None
+    facts = {**facts, "watch": self.watch.state(), "values": self.values, "seconds": self._spent()}
+    self.checkpoints.save(step, state, facts, measured)

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.extend.core import ClosedJaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
 
 _ELEMENTWISE = frozenset({
@@ -64,7 +65,7 @@ def count(function: Callable, *args: Any) -> Flops:
   return count_jaxpr(jax.make_jaxpr(function)(*args))
 
 
-def count_jaxpr(closed: jax.extend.core.ClosedJaxpr) -> Flops:
+def count_jaxpr(closed: ClosedJaxpr) -> Flops:
   """Counts the operations of what was traced before.
 
   What no output depends on is left out, as XLA leaves it out. Of a `cond` the costlier branch counts; a `while` whose

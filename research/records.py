@@ -113,8 +113,10 @@ def table(records: dict[str, dict]) -> str:
     paper = record["paper"]
     cells = [_cell(t) for t in record["targets"] if not t["control"]]
     shown = "<br>".join(cells[:4]) + (f"<br>and {len(cells) - 4} more" if len(cells) > 4 else "")
-    cost = f"{record['seconds']['total']:.0f} s, {record['device']} ({record['cpu']}), seeds {', '.join(map(str, record['seeds']))}"
-    rows.append(f"| `{name}` | [{paper['authors']} {paper['year']}]({paper['url']}) | **{record['verdict']}** | {shown} | {cost} |")
+    seeds = ", ".join(map(str, record["seeds"]))
+    cost = f"{record['seconds']['total']:.0f} s, {record['device']} ({record['cpu']}), seeds {seeds}"
+    source = f"[{paper['authors']} {paper['year']}]({paper['url']})"
+    rows.append(f"| `{name}` | {source} | **{record['verdict']}** | {shown} | {cost} |")
   return "\n".join(rows)
 
 

@@ -14,7 +14,7 @@ from etils import epath
 
 from research import config, paper, records, workdir
 from research.config import ConfigError
-from research.report import write_report
+from research.report.page import write_report
 from research.studies.base import Findings
 from research.training import distributed, summaries
 from research.training.interruption import Interrupted, Interruption

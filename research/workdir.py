@@ -81,7 +81,8 @@ def for_reading(name: str, workdir: str | None) -> epath.Path:
   if workdir:
     folder = epath.Path(workdir).expanduser()
     if not (folder / "config.json").exists():
-      raise ConfigError(f"--workdir={workdir} holds no run. Train first: python launch.py --experiment={name} --workdir={workdir}")
+      train = f"python launch.py --experiment={name} --workdir={workdir}"
+      raise ConfigError(f"--workdir={workdir} holds no run. Train first: {train}")
     return folder
   runs = [f for f in _runs(epath.Path(HOME).expanduser() / name) if finished(f)]
   if not runs:

@@ -6,7 +6,8 @@ import pytest
 
 from research.paper import Target, Verdict, at_least, at_most, headline, judge, seeds_interval, within
 
-ACCURACY = Target(metric="test/accuracy", criterion=within(0.65, 0.025), says="Table 2", published=0.651, kind="number", signature="top1")
+ACCURACY = Target(metric="test/accuracy", criterion=within(0.65, 0.025), says="Table 2", published=0.651, kind="number",
+                  signature="top1")
 
 
 def test_the_mean_over_seeds_is_judged_unless_all_are_asked_for():

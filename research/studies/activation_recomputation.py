@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from research import flops
 from research.figures import Figure, Series
 from research.studies.base import Findings, Parts, Study
 
@@ -56,10 +57,12 @@ class ActivationRecomputation(Study):
   def _gradient(self, segment: int | None):
     return jax.jit(jax.grad(lambda x, kernels: jnp.sum(chain(kernels, x, segment=segment))))
 
+  def _shapes(self, n: int):
+    return [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((self.batch_size, self.dim), (n, self.dim, self.dim))]
+
   def _activations(self, n: int, segment: int | None) -> float:
     """Temporary bytes over those of one activation."""
-    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((self.batch_size, self.dim), (n, self.dim, self.dim))]
-    compiled = self._gradient(segment).lower(*shapes).compile()
+    compiled = self._gradient(segment).lower(*self._shapes(n)).compile()
     return compiled.memory_analysis().temp_size_in_bytes / (4 * self.batch_size * self.dim)
 
   def _problem(self, seed: int):
@@ -76,10 +79,12 @@ class ActivationRecomputation(Study):
     plain, segmented = np.array(parts.each("layers", self.lengths, both)).T
     inputs = self._problem(seed)
     kept, again = (self._gradient(segment)(*inputs) for segment in (None, math.isqrt(self.checked_length)))
-    lengths = np.array(self.lengths)
+    lengths, longest = np.array(self.lengths), max(self.lengths)
+    work_plain, work_segmented = (flops.count(self._gradient(segment), *self._shapes(longest)).products
+                                  for segment in (None, math.isqrt(longest)))
     return Findings(
         metrics={"slope_plain": slope(lengths, plain), "slope_segmented": slope(lengths, segmented),
-                 "ratio_longest": plain[-1] / segmented[-1],
+                 "ratio_longest": plain[-1] / segmented[-1], "work_ratio": work_segmented / work_plain,
                  "gradient_difference": float(jnp.max(jnp.abs(kept - again)) / jnp.max(jnp.abs(kept)))},
         figures=(Figure(
             "Memory of a gradient over depth", "layers", "temporary memory (activations)",

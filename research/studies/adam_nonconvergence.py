@@ -85,8 +85,9 @@ class AdamNonconvergence(Study):
       for k, method in enumerate(METHODS):
         metrics[f"{problem}_{method}_x"] = float(x[-1, k])
         metrics[f"{problem}_{method}_regret"] = float(regret[-1, k])
-      for name, values, label, mark in (("position", x, "x", Mark("y", OPTIMUM, "optimum")),
-                                        ("mean regret", regret, "regret / step", Mark("y", 0.1, "limit between the two"))):
+      for name, values, label, mark in (
+          ("position", x, "x", Mark("y", OPTIMUM, "optimum")),
+          ("mean regret", regret, "regret / step", Mark("y", 0.1, "limit between the two"))):
         figures.append(Figure(
             title=f"{name.capitalize()}, {problem} problem", x_label="step", y_label=label, x_scale="log",
             series=tuple(Series(m, curves["step"], values[:, k]) for k, m in enumerate(METHODS)), marks=(mark,),

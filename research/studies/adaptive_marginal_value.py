@@ -97,8 +97,9 @@ class AdaptiveMarginalValue(Study):
         metrics[f"{method}_accuracy_{share:g}"] = float(result["accuracy"][k])
         metrics[f"{method}_train_mse_{share:g}"] = float(result["train_mse"][k])
     shares, accuracies = np.asarray(self.positive_shares), np.asarray(accuracies)
-    lines = [Series({"gd": "gradient descent", "adam": "Adam"}[m], shares, accuracies[:, k]) for k, m in enumerate(METHODS)]
+    lines = [Series(label, shares, accuracies[:, k]) for k, label in enumerate(("gradient descent", "Adam"))]
     majority = Series("always the majority", shares, shares, kind="theory")
     return Findings(metrics=metrics, figures=(
         Figure(title="Accuracy on unseen examples", x_label="probability p of the label +1", y_label="test accuracy",
-               series=(*lines, majority), caption="Both fit the training set. Adam only ever answers the majority label."),))
+               series=(*lines, majority),
+               caption="Both fit the training set. Adam only ever answers the majority label."),))

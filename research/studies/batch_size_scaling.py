@@ -56,7 +56,7 @@ class BatchSizeScaling(Study):
 
   def _problem(self, seed: int):
     images, digits = load_digits()
-    x = jnp.asarray(images[:self.num_train].reshape(self.num_train, -1) / 16, jnp.float32)
+    x = jnp.asarray(images[:self.num_train].reshape(self.num_train, -1) / 16)
     sizes = x.shape[1], self.num_hidden, 10
     keys = jax.random.split(jax.random.key(seed), 2)
     params = [(initialize("he_normal", key, (fan_in, fan_out), x.dtype, fan_in=fan_in, fan_out=fan_out), jnp.zeros(fan_out))
@@ -104,14 +104,15 @@ class BatchSizeScaling(Study):
         metrics={"proportional_spread": small.max() / small.min(), "spread_over_all": examples.max() / examples.min(),
                  "floor": steps[-1] / steps[-2], "rates_at_the_edge": len(edges)},
         notes=("Median steps over the seeds: " + ", ".join(f"{s:.0f} at {b}" for b, s in zip(sizes, steps)) + ".",
-               f"Batches of {sizes[0]} are done after {examples[0] / self.num_train:.1f} passes over the data. Within one pass no "
-               "example comes twice, which favours the smallest batches: sampling=replacement takes that away.",
+               f"Batches of {sizes[0]} are done after {examples[0] / self.num_train:.1f} passes over the data. Within one pass "
+               "no example comes twice, which favours the smallest batches: sampling=replacement takes that away.",
                "One loss, one network, one data set (scikit-learn's digits): the claim of three regimes is tested."))
 
   def _figure(self, steps) -> Figure:
     sizes = np.array(self.batch_sizes)
     return Figure("Steps to the target loss", "batch size", "steps",
-                  (Series("best rate", sizes, steps), Series("perfect scaling", sizes, steps[0] * sizes[0] / sizes, kind="theory")),
+                  (Series("best rate", sizes, steps),
+                   Series("perfect scaling", sizes, steps[0] * sizes[0] / sizes, kind="theory")),
                   caption="Along the dashed line twice the batch halves the steps; then less and less; then nothing.",
                   x_scale="log", y_scale="log")
 

@@ -104,9 +104,9 @@ class DeepLinearDynamics(Study):
     thin = slice(None, None, max(self.steps // 150, 1))
     curves = []
     for k in range(len(s)):
+      formula = mode_strength(t[thin, 0], s[k], self.initial_strength, tau)
       curves += [Series(f"mode {k + 1}, s = {s[k]:.3f}", t[thin, 0], measured[thin, k]),
-                 Series(f"formula, s = {s[k]:.3f}", t[thin, 0], mode_strength(t[thin, 0], s[k], self.initial_strength, tau),
-                        kind="theory")]
+                 Series(f"formula {k + 1}", t[thin, 0], formula, kind="theory")]
     return Findings(
         metrics={
             "deviation": deviation(measured),
@@ -114,6 +114,7 @@ class DeepLinearDynamics(Study):
             "deviation_halved_exponent": deviation(measured, exponent=1.0),
             "deviation_random_weights": deviation(unbalanced),
         },
-        figures=(Figure(title="Mode strengths while the network learns", x_label="step", y_label="mode strength u",
-                        series=tuple(curves), caption="Every mode runs along the paper's formula; strong modes rise first."),),
+        figures=(Figure(
+            title="Mode strengths while the network learns", x_label="step", y_label="mode strength u",
+            series=tuple(curves), caption="Every mode runs along the paper's formula; strong modes rise first."),),
         notes=("Random weights of the same size break the formula: they are neither balanced nor decoupled.",))

@@ -99,7 +99,8 @@ class EdgeOfStability(Study):
         sharpness, direction = largest_eigenvalue(loss, params, direction, self.power_iterations)
         return (params, direction), (losses, sharpness)
 
-      (params, _), (losses, sharpness) = jax.lax.scan(stretch, (initial, direction), length=self.steps // self.sharpness_every)
+      num_stretches = self.steps // self.sharpness_every
+      (params, _), (losses, sharpness) = jax.lax.scan(stretch, (initial, direction), length=num_stretches)
       return jnp.append(losses.ravel(), loss(params)), sharpness
 
     def run(rate):
@@ -122,8 +123,8 @@ class EdgeOfStability(Study):
       sharp_series.append(Series(f"learning rate {rate:g}", at, sharpness))
       loss_series.append(Series(f"learning rate {rate:g}", result["step"], result["loss"]))
     return Findings(metrics=metrics, figures=(
-        Figure(title="Sharpness", x_label="step", y_label="largest eigenvalue of the Hessian", series=tuple(sharp_series),
-               marks=tuple(Mark("y", 2 / rate, f"2 / {rate:g}") for rate in self.learning_rates),
+        Figure(title="Sharpness", x_label="step", y_label="largest eigenvalue of the Hessian",
+               series=tuple(sharp_series), marks=tuple(Mark("y", 2 / rate, f"2 / {rate:g}") for rate in self.learning_rates),
                caption="Each run's sharpness rises to 2 / learning rate and hovers there."),
         Figure(title="Training loss", x_label="step", y_label="loss", y_scale="log", series=tuple(loss_series),
                caption="The loss goes on falling, not monotonically, at the edge of stability.")))

@@ -82,8 +82,8 @@ class InfluenceFunctions(Study):
       found = [train(jnp.ones(len(y)).at[i].set(0)) for i in removed[part * self.chunk:(part + 1) * self.chunk]]
       return [[float(test_loss(w) - test_loss(weights)), float(left)] for w, left in found]
 
-    found = sum(parts.each("removed", range(-(-self.num_removed // self.chunk)), retrain), [])
-    actual, lefts = np.array(found).T
+    found = parts.each("removed", range(-(-self.num_removed // self.chunk)), retrain)
+    actual, lefts = np.concatenate(found).T
     predicted = np.asarray(influence)[removed]
     shuffled = np.random.default_rng(seed).permutation(actual)
     correlation = lambda values: float(np.corrcoef(values, actual)[0, 1])

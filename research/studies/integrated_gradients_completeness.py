@@ -78,7 +78,8 @@ class IntegratedGradientsCompleteness(Study):
             Figure(title="What the attributions leave unexplained", x_label="steps of the integral m",
                    y_label="relative gap", x_scale="log", y_scale="log",
                    marks=tuple(Mark("y", limit, f"{limit:.3g} at m = {m}") for m, limit in _LIMITS),
-                   series=(Series("mean over images", steps, found["gaps"]), Series("largest", steps, found["largest_gaps"])),
+                   series=(Series("mean over images", steps, found["gaps"]),
+                           Series("largest", steps, found["largest_gaps"])),
                    caption="The gap falls about as 1/m, not as the midpoint rule's 1/m²: relu's kinks are crossed "
                            "along the path."),
             Pictures("Integrated gradients of the network's answer", (tuple(images), tuple(maps)))),

@@ -27,7 +27,7 @@ def corrupt(y: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray
 def init(key: jax.Array, num_inputs: int, width: int) -> list:
   """(kernel, bias) of three layers, all uniform in ±1/sqrt(fan_in)."""
   sizes = num_inputs, width, width, _CLASSES
-  draw = lambda key, shape, fan_in: initialize("torch_uniform", key, shape, jnp.float32, fan_in=fan_in, fan_out=shape[-1])
+  draw = lambda key, shape, fan_in: initialize("torch_uniform", key, shape, float, fan_in=fan_in, fan_out=shape[-1])
   keys = jax.random.split(key, 6)
   return [(draw(keys[2 * i], (m, n), m), draw(keys[2 * i + 1], (n,), m)) for i, (m, n) in enumerate(zip(sizes, sizes[1:]))]
 
@@ -100,8 +100,8 @@ class MNIST1DDoubleDescent(Study):
   def _problem(self, seed: int) -> dict[str, np.ndarray]:
     """The data; `noisy` and `clean` are the training labels. The seed decides the noise, not the examples."""
     data = make_mnist1d(num_samples=self.num_samples, num_train=self.num_train)
-    return {"x": data["x"].astype(np.float32), "clean": data["y"], "x_test": data["x_test"].astype(np.float32),
-            "y_test": data["y_test"], "noisy": corrupt(data["y"], self.noise, np.random.default_rng(seed))}
+    return {"x": data["x"], "clean": data["y"], "x_test": data["x_test"], "y_test": data["y_test"],
+            "noisy": corrupt(data["y"], self.noise, np.random.default_rng(seed))}
 
   def objective(self, seed: int):
     data = self._problem(seed)
@@ -145,6 +145,6 @@ class MNIST1DDoubleDescent(Study):
               for kind in LABELS for part in ("test", "train")]
     series += [Series("notebook, test, noisy labels", _NOTEBOOK_WIDTHS, _NOTEBOOK_NOISY, kind="theory")]
     return Figure("Error over width", "hidden units", "error (%)", tuple(series), x_scale="log",
-                  caption="With wrong labels the test error rises until the network can fit them all, then falls below its first "
-                          "minimum; with clean labels the peak is missing.",
+                  caption="With wrong labels the test error rises until the network can fit them all, then falls below its "
+                          "first minimum; with clean labels the peak is missing.",
                   marks=(Mark("x", self.valley, "first minimum"),))

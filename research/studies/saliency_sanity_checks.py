@@ -50,7 +50,8 @@ class SaliencySanityChecks(Study):
     @functools.cache
     def trained():
       apply, params, _ = digits_cnn.train(self.recipe, digits.images, digits.labels, seed=seed, epochs=self.epochs)
-      return apply, params, apply(params, images).argmax(-1)
+      classes = apply(params, images).argmax(-1)
+      return apply, params, jax.jit(lambda params: self._maps(lambda x: apply(params, x), images, classes))
 
     @functools.cache
     def networks():
@@ -58,7 +59,7 @@ class SaliencySanityChecks(Study):
       return {_TRAINED: trained()[1], **dict(cascade(trained()[1], fresh, layers))}
 
     def maps(net):
-      apply, params, classes = trained()
+      apply, _, explain = trained()
       if net == _RANDOM_LABELS:
         labels = digits_cnn.random_labels(len(digits.images), seed)
         _, params, _ = digits_cnn.train(
@@ -66,22 +67,18 @@ class SaliencySanityChecks(Study):
         memorised = digits_cnn.accuracy(apply, params, digits.images, labels)
       else:
         params, memorised = networks()[net], None
-      return {"maps": self._maps(apply, params, images, classes), "memorised": memorised}
+      return {"maps": explain(params), "memorised": memorised}
 
     nets = [_TRAINED, *layers, _RANDOM_LABELS]
     found = dict(zip(nets, parts.each("maps", nets, maps)))
     return self._compare(seed, images, layers, found)
 
-  def _maps(self, apply, params, images, classes):
-    @jax.jit
-    def explain(params):
-      score = attribution.class_score(lambda x: apply(params, x), classes)
-      return {"gradient": attribution.gradient(score, images),
-              "guided_backpropagation": attribution.guided_backpropagation(score, images),
-              "integrated_gradients": attribution.integrated_gradients(score, images, 0.0, self.num_steps),
-              "gradient_x_input": attribution.gradient_x_input(score, images)}
-
-    return explain(params)
+  def _maps(self, logits, images, classes):
+    score = attribution.class_score(logits, classes)
+    return {"gradient": attribution.gradient(score, images),
+            "guided_backpropagation": attribution.guided_backpropagation(score, images),
+            "integrated_gradients": attribution.integrated_gradients(score, images, 0.0, self.num_steps),
+            "gradient_x_input": attribution.gradient_x_input(score, images)}
 
   def _compare(self, seed: int, images, layers: list[str], found: dict) -> Findings:
     magnitude = lambda net, method: jnp.abs(jnp.asarray(found[net]["maps"][method]))

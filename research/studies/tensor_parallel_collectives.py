@@ -8,7 +8,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec as P
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from research.figures import Figure, Mark, Series
 from research.studies.base import Findings, Parts, Study

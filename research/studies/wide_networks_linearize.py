@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +32,8 @@ def linearized(f, at):
 def train_linearized(f, at, y_B, learning_rate: float, steps: int):
   """Parameters of `linearized(f, at)` after gradient descent from `at` on half the mean squared error to y_B.
 
-  The gradient is J^T r / B with a Jacobian J that does not change, so the residuals r follow r <- r - rate J J^T r / B by
-  themselves and the parameters need only their sum: the same descent without touching the parameters at each step.
+  The gradient is J^T r / B with a Jacobian J that does not change, so the residuals r follow r <- r - rate J J^T r / B
+  by themselves and the parameters need only their sum: the same descent, without touching the parameters at each step.
   """
   outputs, pull = jax.vjp(f, at)
   push = lambda change: jax.jvp(f, (at,), (change,))[1]
@@ -79,19 +80,20 @@ class WideNetworksLinearize(Study):
   def _initial(self, seed: int, width: int):
     sizes = (self.input_dim, width, width, 1)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), width), 3)
-    return [jax.random.normal(key, shape) for key, shape in zip(keys, zip(sizes, sizes[1:]))]
+    return [jax.random.normal(key, shape) for key, shape in zip(keys, itertools.pairwise(sizes))]
 
   def objective(self, seed: int):
     x, y, _ = self._points(seed)
-    return lambda kernels: 0.5 * jnp.mean((network(kernels, x, self.gain) - y) ** 2), self._initial(seed, self.widths[0])
+    loss = lambda kernels: 0.5 * jnp.mean((network(kernels, x, self.gain) - y) ** 2)
+    return loss, self._initial(seed, self.widths[0])
 
   @functools.partial(jax.jit, static_argnames="self")
   def _compare(self, x, y, x_test, initial):
     """Test outputs of the network and of its linearisation after training, and of both before."""
     f, f_test = (lambda kernels, inputs=inputs: network(kernels, inputs, self.gain) for inputs in (x, x_test))
     loss = lambda kernels: 0.5 * jnp.mean((f(kernels) - y) ** 2)
-    step = lambda kernels, _: (jax.tree.map(lambda p, g: p - self.learning_rate * g, kernels, jax.grad(loss)(kernels)), None)
-    kernels, _ = jax.lax.scan(step, initial, length=self.steps)
+    descend = lambda p, g: p - self.learning_rate * g
+    kernels, _ = jax.lax.scan(lambda k, _: (jax.tree.map(descend, k, jax.grad(loss)(k)), None), initial, length=self.steps)
     linear_kernels = train_linearized(f, initial, y, self.learning_rate, self.steps)
     return {"network": f_test(kernels), "linear": linearized(f_test, initial)(linear_kernels), "start": f_test(initial)}
 
@@ -113,8 +115,10 @@ class WideNetworksLinearize(Study):
         metrics={"slope": float(slope), **{f"rmse_{w}": float(r) for w, r in zip(self.widths, rmse)},
                  "least_moved": float(column("moved").min())},
         figures=(Figure(
-            title="Network against its linearisation", x_label="width", y_label="RMSE on test points", x_scale="log", y_scale="log",
-            series=(Series("measured", widths, rmse), Series("width^-1/2 (proved)", widths, reference(-0.5), kind="theory"),
+            title="Network against its linearisation", x_label="width", y_label="RMSE on test points",
+            x_scale="log", y_scale="log",
+            series=(Series("measured", widths, rmse),
+                    Series("width^-1/2 (proved)", widths, reference(-0.5), kind="theory"),
                     Series("width^-1", widths, reference(-1.0), kind="theory")),
             marks=(Mark("y", 0.01, "limit at the largest width"),),
-            caption="After the same training the two models differ the less the wider the network, nearly as 1 / width."),))
+            caption="After the same training the two models differ nearly as 1 / width."),))

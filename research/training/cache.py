@@ -9,7 +9,10 @@ import jax
 
 
 def enable() -> None:
-  """Turns it on, in a folder of ours where JAX_COMPILATION_CACHE_DIR names none. JAX_ENABLE_COMPILATION_CACHE=0 turns it off."""
+  """Turns it on, in a folder of ours where JAX_COMPILATION_CACHE_DIR names none.
+
+  JAX_ENABLE_COMPILATION_CACHE=0 turns it off.
+  """
   if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
     return
   # Code compiled for one processor may hold instructions another lacks, and a home folder may be shared by both.

@@ -207,8 +207,8 @@ class Checkpoints:
     keep = set(steps[-self._keep_last:])
     if self._best_metric is not None:
       scores = {step: (self._metrics_of(step) or {}).get(self._best_metric, math.nan) for step in steps}
-      ranked = sorted((self._best_sign * score, step) for step, score in scores.items() if not math.isnan(score))
-      keep |= {step for _, step in ranked[len(ranked) - min(self._keep_best, len(ranked)):]}
+      ranked = sorted((-self._best_sign * score, step) for step, score in scores.items() if not math.isnan(score))
+      keep |= {step for _, step in ranked[:self._keep_best]}  # of equal ones the first, as early stopping counts
     for step in steps:
       if step not in keep:
         try:

@@ -50,19 +50,19 @@ class Interruption:
 
   Attributes:
     unsaved: whether ending now would lose work. The loop clears it with every save and sets it with every step.
+    finish: waits for a save that is being written in the background; called on another thread. To be set by whoever
+      makes such saves.
   """
 
-  def __init__(self, finish: Callable[[], None] = lambda: None, *, grace: float = 5.0,
-               message: str = "the same command goes on from the last checkpoint"):
+  def __init__(self, *, grace: float = 5.0, message: str = "the same command goes on from the last checkpoint"):
     """Prepares; nothing changes before the context is entered.
 
     Args:
-      finish: waits for a save that is being written in the background; called on another thread.
       grace: seconds that the main thread has to look at the flag before the process may be ended without it.
       message: how to go on, for the line that is printed at the end.
     """
     self.unsaved = False
-    self._finish = finish
+    self.finish: Callable[[], None] = lambda: None
     self._grace = grace
     self._message = message
     self._signal: int | None = None
@@ -152,7 +152,7 @@ class Interruption:
   def _end(self) -> None:
     line = self._last_line()
     try:
-      self._finish()
+      self.finish()
     except Exception as error:
       line = str(error)
     with contextlib.suppress(Exception):

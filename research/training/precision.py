@@ -28,7 +28,7 @@ class Precision:
 
   def restore(self, tree, like):
     """Leaves in the formats of another tree."""
-    return jax.tree.map(lambda x, l: x.astype(l.dtype) if _is_float(x) else x, tree, like)
+    return jax.tree.map(lambda x, y: x.astype(y.dtype) if _is_float(x) else x, tree, like)
 
 
 def _is_float(x) -> bool:

@@ -63,9 +63,12 @@ def build(*, model, task: Task, optimizer, training: Training, spec: dict, lengt
   construct = lambda rngs: model.build(spec["inputs"], task.num_outputs, rngs)
   definition, params, buffers = jax.eval_shape(lambda: states.split(construct(nnx.Rngs(0))))
   transformation = optimizer.build(params, length)
-  rows = jax.eval_shape(lambda p, b, batch: task.statistics(
-      task.forward(states.merge(definition, *precision.cast((p, b))), precision.cast(batch), None), batch), params, buffers, spec)
-  widths = {name: r.shape[1] for name, r in rows.items()}
+
+  def statistics(params, buffers, batch):
+    model = states.merge(definition, *precision.cast((params, buffers)))
+    return task.statistics(task.forward(model, precision.cast(batch), None), batch)
+
+  widths = {name: rows.shape[1] for name, rows in jax.eval_shape(statistics, params, buffers, spec).items()}
 
   def create(key):
     return states.create(construct, transformation, key, averaged=bool(training.average_decay), window=widths)

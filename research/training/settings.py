@@ -24,7 +24,7 @@ class Training:
       or the mean over the last `keep_last` checkpoints.
     best_metric: "split/metric" by which checkpoints are ranked and `stopping.patience` counts; None for neither.
     evaluate_every: how often to evaluate during training; 0 for only at the end.
-    save_every: how often to write a checkpoint; the end is always saved.
+    save_every: how often to write a checkpoint; the end is always saved. With a `best_metric` every evaluation is.
     log_every: how often to write a log line.
     keep_last: newest checkpoints kept.
     keep_best: best checkpoints kept besides, if there is a `best_metric`.
@@ -69,6 +69,7 @@ class Training:
       return -(-steps // self.steps_per_call) * self.steps_per_call
 
     rules = self.stopping
+    save = self.save_every if self.best_metric is None else self.evaluate_every
     return Schedule(total=total, steps_per_call=self.steps_per_call, log=period(self.log_every),
-                    evaluate=period(self.evaluate_every), save=period(self.save_every),
+                    evaluate=period(self.evaluate_every), save=period(save),
                     read_late=rules.gradient_norm is None and rules.relative_improvement is None and rules.plateau is None)

@@ -37,11 +37,11 @@ class Sharding:
   rules: tuple[tuple[str, str], ...] = ((".*", "fsdp"),)
 
   def __post_init__(self):
-    if self.data != -1 and self.data < 1 or self.fsdp < 1 or self.tensor < 1:
+    if (self.data < 1 and self.data != -1) or min(self.fsdp, self.tensor) < 1:
       raise ConfigError("sharding: axis sizes are at least 1 (data also -1, for the rest)")
     for pattern, axes in self.rules:
       if axes != "whole" and not set(axes.split(",")) <= {*AXES, "-"}:
-        raise ConfigError(f"sharding.rules: {pattern!r} maps to {axes!r}; allowed are 'whole', 'fsdp' and words of data, fsdp, tensor, -")
+        raise ConfigError(f"sharding.rules: {pattern!r} maps to {axes!r}; allowed are 'whole', 'fsdp' and lists of {AXES}, '-'")
 
   def mesh(self, devices=None) -> Mesh:
     """The mesh over all devices (or those given). Raises ConfigError if the sizes do not multiply to their number."""
@@ -49,10 +49,12 @@ class Sharding:
     rest = self.fsdp * self.tensor
     data = devices.size // rest if self.data == -1 else self.data
     if data * rest != devices.size:
-      raise ConfigError(f"sharding: data {self.data} x fsdp {self.fsdp} x tensor {self.tensor} does not fit {devices.size} devices")
-    if devices.size == 1 or jax.process_count() == 1 and devices.flat[0].platform == "cpu":
-      return Mesh(devices.reshape(data, self.fsdp, self.tensor), AXES, axis_types=(AxisType.Auto,) * 3)
-    return jax.make_mesh((data, self.fsdp, self.tensor), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices.ravel().tolist())
+      raise ConfigError(f"sharding: data {self.data} x fsdp {self.fsdp} x tensor {self.tensor} does not fit "
+                        f"{devices.size} devices")
+    shape, types = (data, self.fsdp, self.tensor), (AxisType.Auto,) * 3
+    if devices.flat[0].platform == "tpu":  # neighbours on the mesh should be neighbours on the chip's network
+      return jax.make_mesh(shape, AXES, axis_types=types, devices=devices.ravel().tolist())
+    return Mesh(devices.reshape(shape), AXES, axis_types=types)
 
 
 def batch_sharding(mesh: Mesh, *, chunked: bool = False) -> NamedSharding:

@@ -60,7 +60,8 @@ def make_step(task: Task, definition, optimizer: optax.GradientTransformationExt
 
 def _add(window, sums, gradient, step):
   """Adds a step's sums to the window, and notes the first step and parameter whose gradient is not finite."""
-  squares = jnp.stack([jnp.sum(jnp.square(g.astype(jnp.promote_types(g.dtype, jnp.float32)))) for g in jax.tree.leaves(gradient)])
+  wide = (g.astype(jnp.promote_types(g.dtype, jnp.float32)) for g in jax.tree.leaves(gradient))
+  squares = jnp.stack([jnp.sum(jnp.square(g)) for g in wide])
   norm = jnp.sqrt(jnp.sum(squares))
   healthy = jnp.isfinite(norm) & jnp.isfinite(sums["loss"][0])
   leaf = jnp.where(jnp.all(jnp.isfinite(squares)), -1, jnp.argmin(jnp.isfinite(squares)))

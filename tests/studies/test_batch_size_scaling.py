@@ -37,9 +37,10 @@ def test_search_stops_where_plain_training_of_the_best_rate_does():
 
 
 def test_batches_of_everything_do_not_depend_on_their_order():
-  sizes = [study(batch_sizes=(16, 64), limits=(1, 200))._steps(seed=0, batch_size=64)]
-  replaced = study(limits=(1, 200))._steps(seed=0, batch_size=64)
-  assert sizes[0] == replaced and sizes[0][0] < 200
+  params, x, y = study()._problem(0)
+  step, _ = _search(params, 2.0 ** jnp.arange(-2, 2), x, y, jnp.tile(jnp.arange(64), (200, 1)), study().target_loss)
+  assert study()._steps(seed=0, batch_size=64)[0] == float(step) < 200
+  assert study(sampling="replacement")._steps(seed=0, batch_size=64)[0] != float(step)
 
 
 def test_a_limit_that_is_too_short_is_infinite():

@@ -10,7 +10,7 @@ from research import config
 from research.studies.base import Findings
 from research.studies.mnist1d_double_descent import LABELS, apply, corrupt, init, loss, train
 
-SMALL = {"widths": (8, 32), "valley": 8, "num_samples": 300, "num_train": 100, "epochs": 200, "batch_size": 20}
+SMALL = {"widths": (8, 32), "valley": 8, "num_samples": 300, "num_train": 100, "epochs": 150, "batch_size": 50}
 
 
 class InMemory:
@@ -48,7 +48,7 @@ def test_one_batch_of_everything_is_gradient_descent_with_momentum():
 
 
 def test_wide_networks_fit_noise_that_narrow_ones_cannot():
-  metrics = study(widths=(4, 64), valley=4, noise=0.5).measure(0, InMemory()).metrics
+  metrics = study(widths=(4, 64), valley=4, noise=0.5, rate=0.1).measure(0, InMemory()).metrics
   assert metrics["train_noisy_64"] == 0 < metrics["train_noisy_4"]
   assert metrics["test_clean_64"] < metrics["test_noisy_64"]
 

@@ -15,7 +15,8 @@ class InMemory:
 
 
 def small(**changes):
-  return config.override(wide_networks_linearize.experiment(), {"widths": (16, 64), "num_train": 8, "num_test": 5, **changes})
+  changes = {"widths": (16, 64), "num_train": 8, "num_test": 5, **changes}
+  return config.override(wide_networks_linearize.experiment(), changes)
 
 
 def test_expansion_is_exact_for_a_function_linear_in_its_parameters():

@@ -34,7 +34,8 @@ def test_label_smoothing_in_training_only():
   task, logits, labels = Classification(num_classes=4, label_smoothing=0.1), RNG.normal(size=(6, 4)), RNG.integers(0, 4, 6)
   logp = logits - np.log(np.exp(logits).sum(1, keepdims=True))
   smoothed = 0.9 * np.eye(4)[labels] + 0.1 / 4
-  assert _value(task, "loss", logits, {"labels": labels}, training=True) == pytest.approx(-(smoothed * logp).sum(1).mean(), rel=1e-6)
+  trained = _value(task, "loss", logits, {"labels": labels}, training=True)
+  assert trained == pytest.approx(-(smoothed * logp).sum(1).mean(), rel=1e-6)
   assert _value(task, "loss", logits, {"labels": labels}) == pytest.approx(-logp[np.arange(6), labels].mean(), rel=1e-6)
 
 

@@ -21,7 +21,7 @@ def send(number: int) -> None:
 
 
 def start(script: str, *arguments) -> subprocess.Popen:
-  env = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'training'}", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+  env = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
   command = [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)]
   return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -122,7 +122,8 @@ DEEP = """
     print("waiting for the save", flush=True)
     time.sleep(0.3)
     print("saved", flush=True)
-  with Interruption(finish, grace=0.4, message="go on so") as interruption:
+  with Interruption(grace=0.4, message="go on so") as interruption:
+    interruption.finish = finish
     interruption.unsaved = sys.argv[1] == "unsaved"
     print("ready", flush=True)
     jax.block_until_ready(endless())
@@ -161,7 +162,7 @@ TWO = """
   from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
   folder, port, process, period = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
   jax.distributed.initialize(f"127.0.0.1:{port}", 2, process)
-  from test_checkpoint import checkpoints, like
+  from research.training.checkpoint import Checkpoints
   from research.training.interruption import Interrupted, Interruption
   mesh = Mesh(np.array(jax.devices()), ("data",))
   sharded, whole = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
@@ -169,14 +170,15 @@ TWO = """
                  out_shardings={"x": sharded, "key": whole, "step": whole})
   state = make()
   step_function = jax.jit(lambda s: s | {"x": s["x"] + jnp.sum(s["x"]) * 0 + 1, "step": s["step"] + period})
-  run = checkpoints(folder)
+  run = Checkpoints(epath.Path(folder), keep_last=3, keep_best=0, best_metric=None, best_mode="max")
   step = run.latest() or 0
   if step:
-    state, facts = run.restore(None, like(state))
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
+    state, facts = run.restore(None, like)
     assert facts == {"step": step} and int(state["step"]) == step
   print("from", step, flush=True)
   try:
-    with Interruption(run.wait) as interruption:
+    with Interruption() as interruption:
       while True:
         state = step_function(state)
         step += period

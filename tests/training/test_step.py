@@ -25,7 +25,8 @@ def make(training=None, *, model=MODEL, optimizer=None, batch=16, devices=1, sha
   training = training or Training(steps=Duration(100))
   spec = {"inputs": jax.ShapeDtypeStruct((batch, *shape), jnp.float32), "labels": jax.ShapeDtypeStruct((batch,), jnp.int32),
           "mask": jax.ShapeDtypeStruct((batch,), jnp.float32)}
-  return program.build(model=model, task=TASK, optimizer=optimizer or GradientDescent(learning_rate=0.1), training=training, spec=spec,
+  optimizer = optimizer or GradientDescent(learning_rate=0.1)
+  return program.build(model=model, task=TASK, optimizer=optimizer, training=training, spec=spec,
                        length=Length(total_steps=100, batch_size=batch, examples=160),
                        mesh=training.sharding.mesh(jax.devices()[:devices]))
 
@@ -96,7 +97,7 @@ def test_steps_in_one_call_are_the_same_steps():
     ("layers/0/kernel", "-,tensor"), ("layers/1/kernel", "tensor,-"), (".*", "fsdp")))], ids=["data", "fsdp", "mixed"])
 def test_eight_devices_equal_one(sharding):
   assert jax.device_count() == 8
-  one, state = losses(make(optimizer=Adam(learning_rate=1e-3)))
+  one, _ = losses(make(optimizer=Adam(learning_rate=1e-3)))
   eight, spread = losses(make(Training(steps=Duration(100), sharding=sharding), optimizer=Adam(learning_rate=1e-3), devices=8))
   np.testing.assert_allclose(eight, one, rtol=2e-5)
   if sharding.fsdp == 8:

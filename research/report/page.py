@@ -12,11 +12,11 @@ from collections.abc import Mapping
 import numpy as np
 from etils import epath
 
-from research import report_details as details
-from research import report_targets
 from research.figures import Figure, Picture, Pictures, Series
-from research.markup import legend, run_name, text
-from research.plotting import Plot, draw, merge
+from research.report import details
+from research.report import targets as target_rows
+from research.report.markup import legend, run_name, text
+from research.report.plotting import Plot, draw, merge
 from research.studies.base import Findings
 
 _MAX_POINTS = 600  # of a training curve: a column has no more pixels
@@ -40,7 +40,7 @@ def write_report(path: epath.PathLike, record: dict, findings: Mapping[str, Find
 
 def _page(record, findings, curves, config_json, environment) -> str:
   name, targets = record.get("experiment") or "experiment", record.get("targets") or ()
-  css = importlib.resources.files("research").joinpath("report.css").read_text("utf-8")
+  css = importlib.resources.files("research.report").joinpath("page.css").read_text("utf-8")
   findings = {run: its for run, its in findings.items() if its.metrics or its.figures or its.notes}
   figures = {run: [f for f in its.figures if isinstance(f, Figure)] for run, its in findings.items()}
   pictures = _grid(merge(figures), "f") + _pictures(findings) + details.measured(findings)
@@ -49,8 +49,8 @@ def _page(record, findings, curves, config_json, environment) -> str:
   command = f'<pre class="card"><code>{command}</code></pre>' if command else ""
   body = "\n".join(filter(None, (
       _head(record, name),
-      _section("Targets", report_targets.targets_table(targets), "Each was fixed before the run."),
-      _section("The paper’s number beside ours", report_targets.strips(targets)),
+      _section("Targets", target_rows.targets_table(targets), "Each was fixed before the run."),
+      _section("The paper’s number beside ours", target_rows.strips(targets)),
       _section("The claim in pictures", pictures),
       _section("Training curves", training),
       _section("Where the time went", details.time_spent(record.get("seconds") or {}, curves)),
@@ -96,7 +96,7 @@ def _head(record, name: str) -> str:
   source = f'<p class="paper"><cite>{title}</cite><br>{where}</p>\n' if title or where else ""
   return f"""<header class="head">
 <h1>{text(name)}</h1>
-{summary}{source}{report_targets.headline(record)}
+{summary}{source}{target_rows.headline(record)}
 </header>"""
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from research import markup
 from research.figures import Figure, Series
+from research.report import markup
 
 # --- merging seeds ---------------------------------------------------------------------------------------------------
 
@@ -233,7 +233,9 @@ def _draw_bars(ax, rows, index: int, num_bars: int, colour: str, categories) -> 
   width = 0.8 * (1.0 if categories is not None or len(x) < 2 else np.diff(x).min()) / num_bars
   x_bar = x + (index - (num_bars - 1) / 2) * width
   # As with lines: no mean where a seed is not finite, but the range of the others.
-  ax.bar(x_bar, [np.mean(values[v]) for v in x], width * 0.94, color=colour, alpha=0.85, zorder=2)
+  mean = np.array([np.mean(values[v]) for v in x])
+  known = np.isfinite(mean)
+  ax.bar(x_bar[known], mean[known], width * 0.94, color=colour, alpha=0.85, zorder=2)
   if len(rows) > 1:
     ends = [[v for v in values[place] if math.isfinite(v)] or [math.nan] for place in x]
     ax.vlines(x_bar, [min(v) for v in ends], [max(v) for v in ends], color=markup.INK, lw=1.2, zorder=3)

@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from research import plotting
 from research.figures import Figure, Mark, Picture, Pictures, Series
-from research.markup import digits_apart, number
-from research.report import write_report
+from research.report import plotting
+from research.report.markup import digits_apart, number
+from research.report.page import write_report
 from research.studies.base import Findings
 
 HOSTILE = '<script>alert("x")</script> & \'$\\frac{\' --> ]]> #p0 url(#a) id="b" \x00\x1b 字'

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from research.config import to_json
-from research.markup import fold, legend, number, run_name, table, text
+from research.report.markup import fold, legend, number, run_name, table, text
 from research.studies.base import Findings
 
 _NO_DEFAULT = object()

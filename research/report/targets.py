@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from research import markup
-from research.markup import number, text
+from research.report import markup
+from research.report.markup import number, text
 
 _TONES = {  # verdict to CSS class and sign: colour alone would not reach everybody
     "REPRODUCED": ("good", "✓"), "MISSED": ("bad", "✗"), "NOT COMPARABLE": ("unlike", "≠"), "NOT RUN": ("none", "–")}

@@ -1,0 +1,28 @@
+"""The results table is made of records and of nothing else."""
+
+import pathlib
+
+import pytest
+
+from research import records
+
+README = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_the_readme_shows_what_the_records_say():
+  assert records.with_table(README, records.read_all()) == README, "make it anew: python launch.py --mode=record ..."
+
+
+@pytest.mark.parametrize("edit", [lambda t: t.replace("REPRODUCED", "MISSED", 1), lambda t: t.replace("criterion ", "criterion  ", 1)])
+def test_an_edited_cell_is_noticed(edit):
+  before, table = README.split("<!-- results", 1)
+  edited = before + "<!-- results" + edit(table)
+  assert edited != README
+  assert records.with_table(edited, records.read_all()) != edited
+
+
+def test_records_name_no_place_of_the_machine_they_were_made_on():
+  for path in records.FOLDER.glob("*.json"):
+    text = path.read_text()
+    assert "/root" not in text and "/home" not in text and "/tmp" not in text, path.name
+    assert '"git": "unknown"' not in text
