@@ -75,5 +75,5 @@ if __name__ == "__main__":
   try:
     sys.exit(main(sys.argv))
   except (UserError, flags.Error) as error:
-    print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
+    print(f"error: {error}", file=sys.stderr)
     sys.exit(2)

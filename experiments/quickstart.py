@@ -16,6 +16,7 @@ from research.paper import Target, at_least
 from research.preprocessing.arrays import Reshape, Scale
 from research.tasks.classification import Classification
 from research.training.settings import Training
+from research.training.sharding import Sharding
 
 
 def digits() -> Experiment:
@@ -25,7 +26,7 @@ def digits() -> Experiment:
       task=Classification(num_classes=10, top=(1, 2)),
       model=cnn.Config(channels=(32, 64), kernels=(3, 3), strides=(1, 2), paddings=(1, 1), widths=(128,), dropout=0.2),
       optimizer=Adam(learning_rate=1e-3),
-      training=Training(steps=Duration(30, "ep")))
+      training=Training(steps=Duration(30, "ep"), sharding=Sharding(data=1)))
 
 
 def experiment() -> Comparison:

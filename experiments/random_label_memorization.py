@@ -4,7 +4,7 @@ Zhang, Bengio, Hardt, Recht, Vinyals 2017, "Understanding Deep Learning Requires
 
   python launch.py --experiment=random_label_memorization
 
-Two minutes on two CPU cores. Expected: training accuracy 1.000 on random labels with test accuracy about 0.1, chance;
+About three minutes on two CPU cores. Expected: training accuracy 1.000 on random labels with test accuracy about 0.1, chance;
 on true labels the same network reaches 0.98 or more. 1,297 digits instead of CIFAR-10 and ImageNet, so the claim is
 tested.
 """

@@ -140,6 +140,15 @@ def leaves(node, prefix: str = "", *, detail: bool = False) -> Iterator[Leaf]:
       yield from leaves(value, f"{prefix}{key}.", detail=detail)
 
 
+def summary(node) -> str:
+  """All settings, a line for each object in the tree."""
+  lines: dict[str, list[str]] = {}
+  for leaf in leaves(node):
+    parent, _, name = leaf.path.rpartition(".")
+    lines.setdefault(parent, []).append(f"{name}={leaf.value}")
+  return "\n".join(f"  {parent + ': ' if parent else ''}{'  '.join(words)}" for parent, words in lines.items())
+
+
 def override(config: _T, changes: dict[str, Any]) -> _T:
   """Returns the tree with leaves replaced.
 

@@ -3,7 +3,6 @@
 `measure` is what the verdict is on: train or go on training, then evaluate (research/fit.py).
 """
 
-import contextlib
 import dataclasses
 from typing import Any, Protocol
 
@@ -70,15 +69,15 @@ class Experiment:
 
   def measure(self, seed: int, run: Run) -> Findings:
     """Trains, or goes on training, then evaluates."""
-    with contextlib.closing(Fit(self, seed, run)) as fit:
-      return fit.findings(*fit.train())
+    fit = Fit(self, seed, run)
+    return fit.findings(*fit.train())
 
   def evaluate(self, seed: int, run: Run) -> Findings:
     """Evaluates the last checkpoint of a finished run."""
-    with contextlib.closing(Fit(self, seed, run)) as fit:
-      return fit.findings(*fit.resume())
+    fit = Fit(self, seed, run)
+    return fit.findings(*fit.resume())
 
-  def objective(self, seed: int, data_dir) -> tuple[Any, Any]:
+  def objective(self, seed: int, data_dir=None) -> tuple[Any, Any]:
     """The loss on the first batch as a function of the parameters, and the parameters at the start."""
     opened = self.data.open(data_dir)
     batch = jax.tree.map(_double, next(iter(self.data.training(opened, seed=seed))))
@@ -147,7 +146,7 @@ class Comparison:
     del findings
     return Findings(metrics={})
 
-  def objective(self, seed: int, data_dir) -> tuple[Any, Any] | None:
+  def objective(self, seed: int, data_dir=None) -> tuple[Any, Any] | None:
     """The first member's."""
     return next(iter(self.members.values())).objective(seed, data_dir)
 

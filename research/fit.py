@@ -2,9 +2,11 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from research import flops, rules
@@ -14,8 +16,9 @@ from research.metrics.base import mean
 from research.studies.base import Findings
 from research.training import cache, loop, program
 from research.training.checkpoint import Checkpoints
+from research.training.interruption import Interrupted
 from research.training.progress import Progress, say
-from research.training.sharding import batch_sharding
+from research.training.sharding import batch_sharding, replicated
 from research.training.state import TrainState
 from research.training.stopping import Watch
 from research.training.summaries import Summaries
@@ -46,13 +49,13 @@ class Fit:
     self.checkpoints = Checkpoints(
         run.folder / "checkpoints", keep_last=training.keep_last, keep_best=training.keep_best,
         best_metric=training.best_metric, best_mode="min" if better == "lower" else "max")
+    run.interruption.finish = self.checkpoints.wait
     self.statistics = make_statistics(experiment.task, self.program.definition, self.program.precision, self.mesh)
+    self.finite = jax.jit(lambda params: jnp.stack([jnp.isfinite(p).all() for p in jax.tree.leaves(params)]),
+                          out_shardings=replicated(self.mesh))
     self.rates = experiment.optimizer.learning_rates(self.length)
     self.seconds = dict.fromkeys(("compile", "input", "step", "evaluation", "checkpoint"), 0.0)
     self.values: dict[str, float] = {}  # the newest log line and evaluation, by split/metric
-
-  def close(self) -> None:
-    self.checkpoints.close()
 
   def resume(self) -> tuple[TrainState, dict]:
     """The newest whole checkpoint and its facts, or a fresh state and none."""
@@ -76,25 +79,21 @@ class Fit:
     self.seconds["compile"] += time.monotonic() - begin
 
     self.progress = Progress(self.schedule.total, start, self.run.label)
-    self.summaries = Summaries(self.run.folder, resume_step=start, config=to_json(self.experiment),
-                               wandb_project=self.experiment.training.wandb_project)
+    self.summaries = Summaries(self.run.folder, resume_step=start, num_rows=facts.get("rows", 0),
+                               config=to_json(self.experiment), wandb_project=self.experiment.training.wandb_project)
     batches = self.experiment.data.training(
         self.opened, seed=self.seed, chunk=self.schedule.steps_per_call, state=facts.get("data"),
         sharding=batch_sharding(self.mesh, chunked=self.schedule.steps_per_call > 1))
-    self.begin, self.before = time.monotonic(), dict(self.seconds)
-    with contextlib.closing(batches), contextlib.closing(self.summaries):
-      callbacks = loop.Callbacks(log=self._log, evaluate=self._evaluate, save=self._save, live=self.progress.live)
-      state, _, stop = loop.run(
-          state, compiled, batches, self.schedule, callbacks, self.run.interruption, self.seconds, self.program.fresh_window,
-          evaluated=facts.get("evaluated", 0), stop=facts.get("stop", ""))
-      self.checkpoints.wait()
-    self.seconds = self._spent()
+    callbacks = loop.Callbacks(log=self._log, evaluate=self._evaluate, save=self._save, live=self.progress.live)
+    with self.checkpoints, contextlib.closing(batches), contextlib.closing(self.summaries):
+      try:
+        state, _, stop = loop.run(
+            state, compiled, batches, self.schedule, callbacks, self.run.interruption, self.seconds,
+            self.program.fresh_window, evaluated=facts.get("evaluated", 0), stop=facts.get("stop", ""))
+      except Interrupted:
+        self.checkpoints.wait()  # that the last step could not be saved must be said
+        raise
     return state, {"stop": stop}
-
-  def _spent(self) -> dict[str, float]:
-    """Where the time went: what the loop spent on nothing else, it spent on steps."""
-    elsewhere = sum(self.seconds.values()) - sum(self.before.values())
-    return {**self.seconds, "step": self.before["step"] + time.monotonic() - self.begin - elsewhere}
 
   def findings(self, state: TrainState, facts: dict) -> Findings:
     """Evaluates on every split, with bootstrap intervals."""
@@ -102,7 +101,7 @@ class Fit:
     findings = Findings(metrics={k: v for k, v in self.values.items() if k.startswith("train/")}, seconds=self.seconds,
                         stopped=facts.get("stop", ""))
     for split in self.opened.evaluation:
-      evaluation = self._evaluate_split(split, params, buffers)
+      evaluation = self._evaluate_split(split, params, buffers, self.run.interruption.raise_if_requested)
       for name, interval in evaluation.intervals(self.metrics).items():
         findings.metrics[f"{split}/{name}"] = evaluation.values[name]
         findings.intervals[f"{split}/{name}"] = interval
@@ -127,20 +126,14 @@ class Fit:
   def _restored(self, step: int) -> TrainState:
     return self.checkpoints.restore(step, self.program.abstract)[0]
 
-  def _evaluate_split(self, split: str, params, buffers) -> Evaluation:
+  def _evaluate_split(self, split: str, params, buffers, between: Callable[[], None]) -> Evaluation:
     batches = self.experiment.data.evaluating(self.opened, split, sharding=batch_sharding(self.mesh))
-    return evaluate(self.statistics, params, buffers, batches, self.metrics, self.run.interruption.raise_if_requested)
+    return evaluate(self.statistics, params, buffers, batches, self.metrics, between)
 
   # --- what the loop calls back ---------------------------------------------------------------------------------------
 
   def _log(self, step: int, window: dict[str, np.ndarray]) -> str:
-    bad_step, leaf = window.pop("first_bad")
-    if bad_step >= 0:
-      where = f"the gradient of {list(rules.paths(self.program.abstract.params))[leaf]}" if leaf >= 0 else "the loss"
-      good = self.checkpoints.steps()
-      raise NotFinite(f"{where} is not finite at step {bad_step + 1:,}; "
-                      + (f"the last good checkpoint is step {good[-1]:,} in {self.run.folder / 'checkpoints'}" if good
-                         else "there is no checkpoint yet"))
+    self._check_finite(*window.pop("first_bad"))
     norm = mean(window.pop("grad_norm"))
     values = {f"train/{name}": metric.value(window[name]) for name, metric in self.metrics.items()}
     rate = self.progress.rate(step)
@@ -153,6 +146,18 @@ class Fit:
     self.progress.line(step, f"{shown}  lr {learning_rate:.3g}  {examples:,.0f} examples/s  {self._speed(rate)}", hurried=True)
     return self.watch.logged(values["train/loss"], norm)
 
+  def _check_finite(self, bad_step: int, leaf: int) -> None:
+    if bad_step >= 0:
+      what = f"the gradient of {list(rules.paths(self.program.abstract.params))[leaf]}" if leaf >= 0 else "the loss"
+      self._raise_not_finite(what, bad_step + 1)
+
+  def _raise_not_finite(self, what: str, step: int) -> None:
+    self.checkpoints.wait()
+    good = self.checkpoints.steps()
+    raise NotFinite(f"{what} is not finite at step {step:,}; "
+                    + (f"the last good checkpoint is step {good[-1]:,} in {self.run.folder / 'checkpoints'}" if good
+                       else "there is no checkpoint yet"))
+
   def _speed(self, rate: float) -> str:
     """The share of the devices' peak where that is known, else GFLOP/s."""
     devices = self.mesh.devices
@@ -161,18 +166,25 @@ class Fit:
 
   def _evaluate(self, step: int, state: TrainState) -> str:
     params = state.average if self.experiment.training.evaluate_with == "average" else state.params
+    best = self.experiment.training.best_metric
+    # A checkpoint that is to be ranked is saved with its value, so that its evaluation is not broken off.
+    between = (lambda: None) if best else self.run.interruption.raise_if_requested
     values = {}
     for split in self.opened.evaluation:
-      evaluation = self._evaluate_split(split, params, state.buffers)
+      evaluation = self._evaluate_split(split, params, state.buffers, between)
       values.update({f"{split}/{name}": value for name, value in evaluation.values.items()})
     self.values.update(values)
     self.summaries.write(step, values)
     self.progress.line(step, "  ".join(f"{name} {value:.4g}" for name, value in values.items()))
-    best = self.experiment.training.best_metric
     return self.watch.evaluated(step, values[best]) if best else ""
 
-  def _save(self, step: int, state: TrainState, facts: dict) -> None:
+  def _save(self, step: int, state: TrainState, facts: dict, passing: bool) -> None:
+    self._check_finite(*jax.device_get(state.window["first_bad"]))  # the steps since the last log line
+    finite = jax.device_get(self.finite(state.params))  # the last update; its gradient was
+    if not finite.all():
+      self._raise_not_finite(f"the parameter {list(rules.paths(state.params))[finite.argmin()]}", step)
     best = self.experiment.training.best_metric
     measured = {best: self.values[best]} if best and facts["evaluated"] == step else None
-    facts = {**facts, "watch": self.watch.state(), "values": self.values, "seconds": self._spent()}
-    self.checkpoints.save(step, state, facts, measured)
+    facts = {**facts, "watch": self.watch.state(), "values": self.values, "seconds": self.seconds,
+             "rows": self.summaries.num_rows}
+    self.checkpoints.save(step, state, facts, measured, passing=passing)

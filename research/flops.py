@@ -157,10 +157,8 @@ _TPU = "Cloud TPU documentation, cloud.google.com/tpu/docs/"
 _NVIDIA = "NVIDIA data sheet, "
 
 # By jax's device_kind; of several that are contained in it the longest counts. A jax device is one core where a chip
-# has two that jax does not join (v2, v3, TPU7x): those have half of the chip's figures.
+# has two that jax does not join (TPU7x): that has half of the chip's figures.
 PEAKS: dict[str, Peak] = {
-    "TPU v2": Peak(45e12 / 2, 700e9 / 2, _TPU + "v2, halved"),
-    "TPU v3": Peak(123e12 / 2, 900e9 / 2, _TPU + "v3, halved"),
     "TPU v4": Peak(275e12, 1200e9, _TPU + "v4"),
     "TPU v5 lite": Peak(197e12, 819e9, _TPU + "v5e"),
     "TPU v5e": Peak(197e12, 819e9, _TPU + "v5e"),

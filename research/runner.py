@@ -4,6 +4,7 @@ Every kind of experiment is run the same way: `measure(seed, run)` gives the fin
 targets, and the record and the report are written from what was judged.
 """
 
+import errno
 import math
 import sys
 from typing import Any
@@ -13,7 +14,7 @@ from absl import flags
 from etils import epath
 
 from research import config, paper, records, workdir
-from research.config import ConfigError
+from research.config import ConfigError, UserError
 from research.report.page import write_report
 from research.studies.base import Findings
 from research.training import distributed, summaries
@@ -30,15 +31,24 @@ def run(name: str, summary: str, experiment: Any, default: Any, options: flags.F
   seeds = _seeds(options.seeds, experiment.seeds)
   distributed.initialize(options.coordinator, options.num_processes, options.process_id)
   experiment.check(data_dir)
-  match options.mode:
-    case "train":
-      return train(name, summary, experiment, default, seeds, data_dir, options.workdir)
-    case "evaluate":
-      return evaluate(name, summary, experiment, default, seeds, data_dir, options.workdir)
-    case "check_gradients":
-      return check_gradients(experiment, seeds, data_dir)
-    case "record":
-      return record(name, options.workdir)
+  try:
+    match options.mode:
+      case "train":
+        return train(name, summary, experiment, default, seeds, data_dir, options.workdir)
+      case "evaluate":
+        return evaluate(name, summary, experiment, default, seeds, data_dir, options.workdir)
+      case "check_gradients":
+        return check_gradients(experiment, seeds, data_dir)
+      case "record":
+        return record(name, options.workdir)
+  except Interrupted as end:
+    say(str(end))
+    return end.exit_code
+  except OSError as error:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
+      raise
+    raise UserError(f"{error.strerror}{f': {error.filename}' if error.filename else ''}; the same command goes on from what "
+                    "was saved") from error
   raise AssertionError(options.mode)
 
 
@@ -58,22 +68,19 @@ def train(name, summary, experiment, default, seeds, data_dir, folder_flag) -> i
   """Measures every seed, judges, writes record and report. The same command again goes on where it was."""
   folder = workdir.for_training(name, experiment, folder_flag)
   environment = records.environment()
-  workdir.write_json(folder / "environment.json", environment)
+  distributed.from_first(lambda: workdir.write_json(folder / "environment.json", environment))
   say(f"{name} in {folder}")
-  for leaf in config.leaves(experiment):
-    say(f"  --{leaf.path}={leaf.value}")
+  say(config.summary(experiment))
   with Interruption(message=f"the same command goes on where it was ({folder})") as interruption:
     whole = Run(folder, data_dir, interruption)
-    try:
-      findings = {seed: measured(experiment, seed, whole.child(f"seed{seed}") if len(seeds) > 1 else whole) for seed in seeds}
-    except Interrupted as end:
-      say(str(end))
-      return end.exit_code
+    findings = {seed: measured(experiment, seed, whole.child(f"seed{seed}") if len(seeds) > 1 else whole) for seed in seeds}
   return conclude(name, summary, experiment, default, findings, whole, environment)
 
 
 def conclude(name, summary, experiment, default, findings: dict[int, Findings], run: Run, environment: dict) -> int:
-  """Judges findings, writes record.json and report.html, prints the verdict."""
+  """Judges findings, writes record.json and report.html, prints the verdict; all on process 0."""
+  if jax.process_index() != 0:
+    return 0
   seeds = tuple(findings)
   deviations = config.differences(default, experiment)
   if set(default.seeds) - set(seeds):
@@ -89,12 +96,11 @@ def conclude(name, summary, experiment, default, findings: dict[int, Findings], 
       name, summary, experiment, outcomes, seeds=seeds, seconds=seconds,
       stopped=next((f.stopped for f in findings.values() if f.stopped), ""), deviations=deviations,
       notes=dict.fromkeys(n for f in [*findings.values(), together] for n in f.notes), versions=environment)
-  if jax.process_index() == 0:
-    files = [f for level in range(3) for f in sorted(run.folder.glob("runs/*/" * level + "metrics.jsonl"))]
-    curves = {str(f.parent.relative_to(run.folder)): summaries.read_rows(f) for f in files}  # seeds, and their members
-    shown = {**{f"seed {s}": f for s, f in findings.items()}, "all seeds": together}
-    write_report(run.folder / "report.html", result, shown, curves, config.to_json(experiment), environment)
-    workdir.write_json(run.folder / "record.json", result)
+  files = [f for level in range(3) for f in sorted(run.folder.glob("runs/*/" * level + "metrics.jsonl"))]
+  curves = {str(f.parent.relative_to(run.folder)): summaries.read_rows(f) for f in files}  # seeds, and their members
+  shown = {**{f"seed {s}": f for s, f in findings.items()}, "all seeds": together}
+  write_report(run.folder / "report.html", result, shown, curves, config.to_json(experiment), environment)
+  workdir.write_json(run.folder / "record.json", result)
   _print(result)
   say(f"report: {run.folder / 'report.html'}")
   return 0
@@ -112,8 +118,6 @@ def _judge(target, findings: dict[int, Findings], together: Findings, deviation:
 
 def _print(result: dict) -> None:
   """The outcome as lines on standard output: a target a line, the headline last."""
-  if jax.process_index() != 0:
-    return
   for row in result["targets"]:
     value = "not measured" if row["value"] is None else f"{row['value']:.5g}"
     interval = f" [{row['interval'][0]:.4g}, {row['interval'][1]:.4g}]" if row["interval"] else ""

@@ -1,5 +1,6 @@
 """Working directories: where a run lives, which one a command means, and files that are whole or absent."""
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -14,6 +15,7 @@ from etils import epath
 
 from research.config import ConfigError, differences, from_json, to_json
 from research.studies.base import Findings
+from research.training.distributed import from_first
 from research.training.interruption import Interruption
 from research.training.progress import Progress
 
@@ -47,21 +49,31 @@ def for_training(name: str, config: Any, workdir: str | None) -> epath.Path:
   """The folder a training command means: the one named, the newest unfinished run of an equal config, or a new one.
 
   Raises:
-    ConfigError: the named folder belongs to another config (the differences are listed) or cannot be written.
+    ConfigError: the named folder belongs to another config (the differences are listed) or cannot be written; several
+      processes were given none, and each would choose one of its own.
   """
   if workdir:
     folder = epath.Path(workdir).expanduser()
-    if (folder / "config.json").exists():
-      changed = differences(_saved_config(folder, config), config)
-      if changed:
-        raise ConfigError(f"--workdir={workdir} holds a run of another config: {'; '.join(changed)}. Name another folder.")
-    elif folder.exists() and any(folder.iterdir()):
-      raise ConfigError(f"--workdir={workdir} is not empty and holds no run. Name another folder.")
+  elif jax.process_count() > 1:
+    raise ConfigError("processes that train together need --workdir, a folder that all of them see")
   else:
     root = epath.Path(HOME).expanduser() / name
     unfinished = [f for f in _runs(root) if not finished(f) and _is_equal(f, config) and _Lock.is_free(f)]
     stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     folder = unfinished[-1] if unfinished else _unused(root / stamp)
+  from_first(lambda: _take(folder, config))
+  return folder
+
+
+def _take(folder: epath.Path, config: Any) -> None:
+  if folder.exists() and not folder.is_dir():
+    raise ConfigError(f"{folder} is a file. Name another --workdir.")
+  if (folder / "config.json").exists():
+    changed = differences(_saved_config(folder, config), config)
+    if changed:
+      raise ConfigError(f"{folder} holds a run of another config: {'; '.join(changed)}. Name another --workdir.")
+  elif folder.exists() and any(not f.name.startswith(".") for f in folder.iterdir()):
+    raise ConfigError(f"{folder} is not empty and holds no run. Name another --workdir.")
   try:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "config.json").exists():
@@ -69,7 +81,6 @@ def for_training(name: str, config: Any, workdir: str | None) -> epath.Path:
   except OSError as error:
     raise ConfigError(f"the working directory {folder} cannot be written: {error.strerror or error}") from None
   _Lock.take(folder)
-  return folder
 
 
 def for_reading(name: str, workdir: str | None) -> epath.Path:
@@ -121,7 +132,7 @@ class _Lock:
 
   @classmethod
   def _open(cls, folder: epath.Path):
-    return None if "://" in str(folder) or jax.process_count() > 1 else open(folder / ".lock", "w")
+    return None if "://" in str(folder) else open(folder / ".lock", "w")
 
   @classmethod
   def _try(cls, folder: epath.Path):
@@ -184,8 +195,9 @@ class Run:
     values = []
     for done, (item, path) in enumerate(zip(items, paths), 1):
       self.interruption.raise_if_requested()
-      if not path.exists():
-        write_json(path, plain(compute(item)))
+      if not from_first(path.exists):
+        value = plain(compute(item))
+        from_first(lambda: write_json(path, value))  # noqa: B023 (called at once)
         progress.line(done, f"{name}={item}", unit="part")
       values.append(read_json(path))
     return values
@@ -207,14 +219,15 @@ def plain(value: Any) -> Any:
 def measured(experiment, seed: int, run: Run) -> Findings:
   """The findings of a seed: read if they are there, else measured and saved."""
   path = run.folder / "findings.json"
-  if not path.exists():
+  if not from_first(path.exists):
     begin = time.monotonic()
-    before = spent(run)
     try:
       findings = experiment.measure(seed, run)
     finally:
-      write_json(run.folder / "seconds.json", before + time.monotonic() - begin)
-    write_json(path, to_json(findings))
+      if jax.process_index() == 0:
+        with contextlib.suppress(OSError):  # a full disk has stopped something that says so
+          write_json(run.folder / "seconds.json", spent(run) + time.monotonic() - begin)
+    from_first(lambda: write_json(path, to_json(findings)))
   return from_json(read_json(path))
 
 

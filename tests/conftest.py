@@ -5,6 +5,9 @@ import pathlib
 
 import pytest
 
+# Before jax is imported: tests of sharding need several devices. Processes that tests start set their own.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+
 
 def pytest_addoption(parser):
   parser.addoption("--heavy", action="store_true", help="also run the tests marked heavy")

@@ -57,7 +57,8 @@ def test_its_training_step_traces_without_data_on_a_device(name):
   for run in _trained(_load(name)):
     opened = run.data.open(None)
     made = program.build(model=run.model, task=run.task, optimizer=run.optimizer, training=run.training,
-                         spec=run.data.spec(opened), length=run.length(opened), mesh=run.training.sharding.mesh(jax.devices()[:1]))
+                         spec=run.data.spec(opened), length=run.length(opened),
+                         mesh=run.training.sharding.mesh(jax.devices()[:1]))
     state = jax.eval_shape(made.step, made.abstract, made.batch)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), state) == jax.tree.map(lambda a: (a.shape, a.dtype), made.abstract)
 
@@ -77,7 +78,8 @@ def test_it_has_a_record_and_the_record_is_of_it(name):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_its_record_can_be_made_again(name, tmp_path, data_dir):
   """Runs the experiment in full: the same verdict on every target."""
-  subprocess.run([sys.executable, "launch.py", f"--experiment={name}", f"--workdir={tmp_path / 'run'}", f"--data_dir={data_dir}"],
+  flags = [f"--experiment={name}", f"--workdir={tmp_path / 'run'}", f"--data_dir={data_dir}"]
+  subprocess.run([sys.executable, "launch.py", *flags],
                  cwd=EXPERIMENTS[name].parent.parent, check=True, env={**os.environ, "XLA_FLAGS": ""})
   made, kept = json.loads((tmp_path / "run" / "record.json").read_text()), records.read_all()[name]
   assert {t["metric"]: t["verdict"] for t in made["targets"]} == {t["metric"]: t["verdict"] for t in kept["targets"]}

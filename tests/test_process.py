@@ -24,7 +24,7 @@ def test_settings_are_read_without_importing_the_file(tmp_path):
 def test_what_is_no_literal_setting_is_refused(tmp_path, text):
   path = tmp_path / "x.py"
   path.write_text(text)
-  with pytest.raises(ValueError):  # noqa: PT011
+  with pytest.raises(ValueError):
     process.read_settings(path)
 
 

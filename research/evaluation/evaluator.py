@@ -36,7 +36,7 @@ def make_statistics(task: Task, definition, precision: Precision, mesh) -> Calla
   """Returns a compiled (params, buffers, batch) -> (mask (B,), {metric: rows (B, k)}), whole on every host."""
 
   def statistics(params, buffers, batch):
-    model = merge(definition, *precision.cast((params, buffers)))
+    model = merge(definition, precision.cast(params), buffers)
     return batch["mask"], task.statistics(task.forward(model, precision.cast(batch), None), batch)
 
   return jax.jit(statistics, out_shardings=replicated(mesh))

@@ -70,7 +70,7 @@ class ActivationRecomputation(Study):
     kernels = jax.random.normal(kernel_key, (self.checked_length, self.dim, self.dim)) / math.sqrt(self.dim)
     return jax.random.normal(x_key, (self.batch_size, self.dim)), kernels
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     x, kernels = self._problem(seed)
     return lambda x: jnp.mean(chain(kernels, x, segment=math.isqrt(self.checked_length))), x
 

@@ -61,7 +61,7 @@ class AdaptiveMarginalValue(Study):
     y = labels(rng, self.num_train, positive_share)
     return features(y, seen=True), y, labels(rng, self.num_test, positive_share)
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     x, y, _ = self._draw(seed, self.positive_shares[0])
     x, y = jnp.asarray(x), jnp.asarray(y)
     return lambda w: 0.5 * jnp.mean((x @ w - y) ** 2), jax.random.normal(jax.random.key(seed), x.shape[1:], x.dtype)

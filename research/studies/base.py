@@ -79,7 +79,7 @@ class Study:
     del findings
     return Findings(metrics={})
 
-  def objective(self, seed: int) -> tuple[Callable[[Any], Any], Any] | None:
+  def objective(self, seed: int, data_dir=None) -> tuple[Callable[[Any], Any], Any] | None:
     """A loss this study minimises and parameters to check its gradient at, or None if it has none."""
-    del seed
+    del seed, data_dir
     return None

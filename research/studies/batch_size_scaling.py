@@ -63,7 +63,7 @@ class BatchSizeScaling(Study):
               for key, fan_in, fan_out in zip(keys, sizes, sizes[1:])]
     return params, x, jnp.asarray(digits[:self.num_train])
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     params, x, y = self._problem(seed)
     return lambda params: loss(params, x, y), params
 

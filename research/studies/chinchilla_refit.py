@@ -105,14 +105,14 @@ class ChinchillaRefit(Study):
   Attributes:
     delta: where Huber's loss turns from quadratic to linear, in log loss.
     dropped: how many runs of highest loss to leave out.
-    stride: which share of the 4,500 starts to try: every stride-th.
+    num_starts: how many of the 4,500 starts to try, drawn once.
     chunk: starts in one saved part.
     compute: operations of the training run whose best size is asked for (Chinchilla's own).
   """
 
   delta: float = 1e-3
   dropped: int = 5
-  stride: int = 11
+  num_starts: int = 500
   chunk: int = 50
   compute: float = 5.76e23
 
@@ -148,7 +148,7 @@ class ChinchillaRefit(Study):
 
   def _refit(self, fit: Fit, parts: Parts) -> tuple[dict[str, float], Law]:
     [(point, value)] = parts.each("fit", ["paper"], lambda _: fit.minimise(HOFFMANN_UNROUNDED.point()))
-    law, starts = Law.of(point), grid()[::self.stride]
+    law, starts = Law.of(point), [grid()[i] for i in np.random.RandomState(0).permutation(len(grid()))[:self.num_starts]]
     chunks = [starts[i:i + self.chunk] for i in range(0, len(starts), self.chunk)]
     found = [end for part in parts.each("starts", range(len(chunks)), lambda i: [fit.minimise(s) for s in chunks[i]])
              for end in part]

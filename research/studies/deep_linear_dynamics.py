@@ -73,7 +73,7 @@ class DeepLinearDynamics(Study):
     return {"hidden": jnp.asarray(scale / np.sqrt(y.shape[1]) * rng.normal(size=(self.num_hidden, y.shape[1]))),
             "output": jnp.asarray(scale / np.sqrt(self.num_hidden) * rng.normal(size=(y.shape[0], self.num_hidden)))}
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     return self._loss, self._initial(seed, balanced=False)
 
   def _train(self, params) -> np.ndarray:

@@ -51,7 +51,7 @@ class DropoutAsPenalty(Study):
     w, x = jnp.asarray(rng.normal(size=(2, self.input_dim)))
     return w, x, float(rng.normal())
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     w, x, y = self._draw(seed)
     return lambda w: expected_over_masks(w, x, y, self.rate), w
 

@@ -64,7 +64,7 @@ class EdgeOfStability(Study):
       raise ValueError(f"steps={self.steps} must be a multiple of sharpness_every={self.sharpness_every} and more than "
                        f"early_step={self.early_step}")
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     images, digits = load_digits()
     x = images[: self.num_examples].reshape(self.num_examples, -1)
     spread = x.std(axis=0)

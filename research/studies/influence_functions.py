@@ -52,7 +52,7 @@ class InfluenceFunctions(Study):
     weights = weights.reshape(x.shape[1], len(self.classes))
     return kept @ losses(weights, x, y) / self.num_train + 0.5 * self.weight_decay * jnp.sum(weights**2)
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     (x, y), _ = self._problem(seed)
     return lambda weights: self._risk(weights, x, y, jnp.ones(len(y))), jnp.zeros(x.shape[1] * len(self.classes))
 

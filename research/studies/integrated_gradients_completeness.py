@@ -40,7 +40,7 @@ class IntegratedGradientsCompleteness(Study):
     if not self.num_steps or min(self.num_steps) < 1 or list(self.num_steps) != sorted(set(self.num_steps)):
       raise ValueError(f"num_steps={self.num_steps}: numbers from 1 that rise")
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     return digits_cnn.objective(self.recipe, seed)
 
   def _explain(self, seed: int) -> dict:

@@ -103,9 +103,10 @@ class MNIST1DDoubleDescent(Study):
     return {"x": data["x"], "clean": data["y"], "x_test": data["x_test"], "y_test": data["y_test"],
             "noisy": corrupt(data["y"], self.noise, np.random.default_rng(seed))}
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     data = self._problem(seed)
-    return lambda params: loss(params, data["x"], data["noisy"]), init(jax.random.key(seed), data["x"].shape[1], self.valley)
+    x, y = data["x"][:self.batch_size], data["noisy"][:self.batch_size]
+    return lambda params: loss(params, x, y), init(jax.random.key(seed), x.shape[1], self.valley)
 
   def measure(self, seed: int, parts: Parts) -> Findings:
     data = self._problem(seed)

@@ -75,7 +75,7 @@ class MupCoordinateCheck(Study):
   def _loss(self, kernels, x, y):
     return jnp.mean(optax.losses.softmax_cross_entropy_with_integer_labels(activations(kernels, x)[-1], y))
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     x, y = self._data(seed)
     return lambda kernels: self._loss(kernels, x, y), self._initial(seed, self.widths[0], "sp")
 

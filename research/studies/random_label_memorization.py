@@ -23,7 +23,7 @@ class RandomLabelMemorization(Study):
   recipe: digits_cnn.Recipe = digits_cnn.RECIPE
   epochs: int = 150
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     return digits_cnn.objective(self.recipe, seed)
 
   def measure(self, seed: int, parts: Parts) -> Findings:

@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import jax.scipy.linalg
 import numpy as np
 

@@ -40,7 +40,7 @@ class SaliencySanityChecks(Study):
   num_images: int = 100
   num_steps: int = 50
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     return digits_cnn.objective(self.recipe, seed)
 
   def measure(self, seed: int, parts: Parts) -> Findings:
@@ -93,8 +93,7 @@ class SaliencySanityChecks(Study):
     metrics |= {"noise": mean_correlation(magnitude(_TRAINED, "gradient"), noise), "masked_noise": masked_noise,
                 "memorised": found[_RANDOM_LABELS]["memorised"]}
     names = [m.replace("_", " ") for m in METHODS]
-    limits = (Mark("y", 0.25, "gradient below"), Mark("y", 0.4, "guided backpropagation above"),
-              Mark("y", 0.8, "integrated gradients and gradient x input above"))
+    limits = (Mark("y", 0.25, "gradient ≤"), Mark("y", 0.4, "guided ≥"), Mark("y", 0.8, "times input ≥"))
     nets = (_TRAINED, *layers, _RANDOM_LABELS)
     rows = [tuple(digits_cnn.picture(net, found[net]["maps"][m][0]) for net in nets) for m in METHODS]
     return Findings(

@@ -88,7 +88,7 @@ class TensorParallelCollectives(Study):
     layers = [{name: draw(shape) for name, shape in shapes.items()} for _ in range(self.num_layers)]
     return layers, jax.random.normal(next(keys), (self.batch_size, self.length, self.dim))
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     layers, x_BTD = self._problem(seed)
     return lambda layers: jnp.mean(apply_layers(layers, x_BTD) ** 2), layers
 

@@ -82,7 +82,7 @@ class WideNetworksLinearize(Study):
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), width), 3)
     return [jax.random.normal(key, shape) for key, shape in zip(keys, itertools.pairwise(sizes))]
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     x, y, _ = self._points(seed)
     loss = lambda kernels: 0.5 * jnp.mean((network(kernels, x, self.gain) - y) ** 2)
     return loss, self._initial(seed, self.widths[0])

@@ -64,7 +64,7 @@ class ZeroStateSharding(Study):
       x = jnp.tanh(x @ kernel)
     return jnp.mean((x - y) ** 2)
 
-  def objective(self, seed: int):
+  def objective(self, seed: int, data_dir=None):
     params, batch = self._problem(seed)
     return lambda params: self._loss(params, batch), params
 

@@ -18,7 +18,6 @@ import json
 import math
 import os
 import threading
-from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -28,14 +27,16 @@ from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
 
+from research.config import UserError
 from research.training import digests
+from research.training.distributed import from_first
 
 _FACTS = "facts.json"
 _UNFINISHED = ".unfinished"
 _DAMAGED = ".damaged"
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(UserError):
   """A checkpoint could not be written, or none can be read into this state."""
 
 
@@ -63,10 +64,10 @@ class Checkpoints:
     self._verify = verify
     self._thread: threading.Thread | None = None
     self._failure: tuple[int, Exception] | None = None
-    self._metrics: dict[int, dict[str, float] | None] = {}
+    self._ranks: dict[int, tuple[float, bool]] = {}
     self._trusted: set[int] = set()
 
-  def save(self, step: int, state: Any, facts: dict, metrics: dict[str, float] | None) -> None:
+  def save(self, step: int, state: Any, facts: dict, metrics: dict[str, float] | None, *, passing: bool = False) -> None:
     """Copies the state off the device, then writes in the background. Waits for the save before it first.
 
     Args:
@@ -74,6 +75,8 @@ class Checkpoints:
       state: a pytree of jax arrays; it may be donated as soon as this returns.
       facts: whatever else resuming needs, as JSON; comes back equal (keys are strings, tuples come back as lists).
       metrics: name to value, what `best_metric` chooses from; None where nothing was measured.
+      passing: the step is nobody's choice (a signal came): it is kept until the next one only, so that an interrupted run
+        keeps the same steps as one that is left alone.
 
     Raises:
       CheckpointError: this save cannot start, the one before it failed, or `best_metric` is not among the metrics.
@@ -85,7 +88,7 @@ class Checkpoints:
     leaves = _by_path(state)
     assert all(isinstance(leaf, jax.Array) for leaf in leaves.values()), "a state holds jax arrays only"
     described = {path: _describe(leaf) for path, leaf in leaves.items()}
-    text = json.dumps({"leaves": described, "metrics": metrics, "facts": facts})
+    text = json.dumps({"leaves": described, "metrics": metrics, "passing": passing, "facts": facts})
     # Orbax takes neither typed keys of every kind nor arrays without elements.
     arrays = {path: jax.random.key_data(leaf) if _is_key(leaf) else leaf for path, leaf in leaves.items() if leaf.size}
     if jax.process_index() == 0:
@@ -99,7 +102,7 @@ class Checkpoints:
       response = ocp.save_async(self._folder / str(step), arrays)
     except (OSError, ValueError) as error:
       raise self._could_not_save(step, error) from error
-    self._thread = threading.Thread(target=self._finish, args=(step, response, text, metrics), name=f"save-{step}")
+    self._thread = threading.Thread(target=self._finish, args=(step, response, text), name=f"save-{step}")
     self._thread.start()
 
   def wait(self) -> None:
@@ -138,7 +141,7 @@ class Checkpoints:
 
   def latest(self) -> int | None:
     """The newest step that is whole, or None. Damaged ones are reported and set aside."""
-    return _from_first_process(self._newest_whole)
+    return from_first(self._newest_whole)
 
   def restore(self, step: int | None, like: Any) -> tuple[Any, dict]:
     """Reads a step.
@@ -155,7 +158,7 @@ class Checkpoints:
     """
     self.wait()
     asked = step
-    step = _from_first_process(lambda: self._newest_whole() if asked is None else self._whole(asked))
+    step = from_first(lambda: self._newest_whole() if asked is None else self._whole(asked))
     if step is None:
       raise self._nothing_to_restore(asked)
     folder = self._folder / str(step)
@@ -185,7 +188,7 @@ class Checkpoints:
       raise FileExistsError("it is there already; a checkpoint is never overwritten")
     (self._folder / f"{step}{_UNFINISHED}").write_text("")
 
-  def _finish(self, step: int, response, text: str, metrics: dict[str, float] | None) -> None:
+  def _finish(self, step: int, response, text: str) -> None:
     """Runs in the background: the step counts once its manifest stands and its mark is gone."""
     try:
       response.result()  # on every process: all have written their part when it returns
@@ -194,7 +197,6 @@ class Checkpoints:
         (folder / _FACTS).write_text(text)
         digests.write_manifest(folder)
         (self._folder / f"{step}{_UNFINISHED}").unlink()
-        self._metrics[step] = metrics
         self._forget_old()
     except Exception as error:  # whatever it is, it must reach the main thread
       self._failure = step, error
@@ -204,11 +206,8 @@ class Checkpoints:
 
   def _forget_old(self) -> None:
     steps = self.steps()
-    keep = set(steps[-self._keep_last:])
-    if self._best_metric is not None:
-      scores = {step: (self._metrics_of(step) or {}).get(self._best_metric, math.nan) for step in steps}
-      ranked = sorted((-self._best_sign * score, step) for step, score in scores.items() if not math.isnan(score))
-      keep |= {step for _, step in ranked[:self._keep_best]}  # of equal ones the first, as early stopping counts
+    chosen = [step for step in steps if not self._rank(step)[1]]
+    keep = {steps[-1], *chosen[-self._keep_last:], *self._ranked()[:self._keep_best]}
     for step in steps:
       if step not in keep:
         try:
@@ -216,13 +215,21 @@ class Checkpoints:
         except OSError as error:  # no reason to fail the save that has just succeeded
           logging.warning("%s: the old checkpoint %d could not be deleted (%s)", self._folder, step, error)
 
-  def _metrics_of(self, step: int) -> dict[str, float] | None:
-    if step not in self._metrics:
+  def _ranked(self) -> list[int]:
+    """The steps that have the metric, best first; of equal ones the first, as early stopping counts."""
+    scores = {step: self._rank(step)[0] for step in self.steps()}
+    return sorted((step for step in scores if not math.isnan(scores[step])), key=lambda step: (-scores[step], step))
+
+  def _rank(self, step: int) -> tuple[float, bool]:
+    """A step's metric, the larger the better (nan where it has none), and whether it is a passing one."""
+    if step not in self._ranks:
       try:
-        self._metrics[step] = json.loads((self._folder / str(step) / _FACTS).read_text())["metrics"]
+        record = json.loads((self._folder / str(step) / _FACTS).read_text())
+        score = math.nan if self._best_metric is None else (record["metrics"] or {}).get(self._best_metric, math.nan)
+        self._ranks[step] = self._best_sign * score, record["passing"]
       except (OSError, ValueError, KeyError):
-        self._metrics[step] = None  # damaged: its digests will say so when somebody wants it
-    return self._metrics[step]
+        self._ranks[step] = math.nan, False  # damaged: its digests will say so when somebody wants it
+    return self._ranks[step]
 
   def _remove(self, step: int) -> None:
     mark = self._folder / f"{step}{_UNFINISHED}"
@@ -306,12 +313,3 @@ def _in_short(error: Exception) -> str:
   text = " ".join(str(error).split()) or type(error).__name__
   causes = map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.ENOTDIR))
   return next((cause for cause in causes if cause in text), text[:300])
-
-
-def _from_first_process(choose: Callable[[], int | None]) -> int | None:
-  """What process 0 chooses, on every process."""
-  if jax.process_count() == 1:
-    return choose()
-  step = choose() if jax.process_index() == 0 else None
-  step = int(multihost_utils.broadcast_one_to_all(np.int32(-1 if step is None else step)))
-  return None if step < 0 else step

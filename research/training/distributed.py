@@ -3,10 +3,13 @@
 import importlib.util
 import os
 import pathlib
+from collections.abc import Callable
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
-from research.config import ConfigError
+from research.config import ConfigError, UserError
 
 
 def initialize(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
@@ -24,6 +27,32 @@ def initialize(coordinator: str | None, num_processes: int | None, process_id: i
     jax.distributed.initialize(coordinator, num_processes, process_id)
   elif ("SLURM_PROCID" in os.environ and int(os.environ["SLURM_NTASKS"]) > 1) or _on_tpu_vm():
     jax.distributed.initialize()
+
+
+def from_first(choose: Callable[[], int | None]) -> int | None:
+  """What process 0 chooses (or does), on every process, once it is done. All of them call this at the same point.
+
+  Raises:
+    UserError: on the other processes, where `choose` fails on process 0. Alone they would wait for it forever.
+  """
+  if jax.process_count() == 1:
+    return choose()
+  failure, choice = None, None
+  if jax.process_index() == 0:
+    try:
+      choice = choose()
+    except (UserError, OSError) as error:
+      failure = error
+  code = _FAILED if failure is not None else _NOTHING if choice is None else choice
+  code = int(multihost_utils.broadcast_one_to_all(np.int32(code)))
+  if failure is not None:
+    raise failure
+  if code == _FAILED:
+    raise UserError("process 0 could not go on; its output says why")
+  return None if code == _NOTHING else code
+
+
+_NOTHING, _FAILED = -1, -2
 
 
 def _on_tpu_vm() -> bool:

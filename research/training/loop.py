@@ -49,13 +49,14 @@ class Callbacks:
   Attributes:
     log: (step, sums of the window) -> why to stop, or "". Gets every log step once, in order, possibly a step late.
     evaluate: (step, state) -> why to stop, or "".
-    save: (step, state, facts) starts a checkpoint; it may still be written when this returns.
+    save: (step, state, facts, passing) starts a checkpoint; it may still be written when this returns. `passing` says that
+      only a signal made it.
     live: (step) after every call of the step.
   """
 
   log: Callable[[int, dict[str, np.ndarray]], str]
   evaluate: Callable[[int, TrainState], str]
-  save: Callable[[int, TrainState, dict], None]
+  save: Callable[[int, TrainState, dict, bool], None]
   live: Callable[[int], None]
 
 
@@ -71,7 +72,7 @@ def run(state: TrainState, step_function: Callable, batches: Batches, schedule: 
     schedule: when to log, evaluate, save and end.
     callbacks: what then happens.
     interruption: asked between calls whether somebody wants the process to end.
-    seconds: time spent is added here under "input", "evaluation" and "checkpoint"; the rest of the time is the steps'.
+    seconds: time spent is added here under "input", "evaluation" and "checkpoint", and the rest of it under "step".
     fresh_window: makes the zeros that the log window starts from.
     evaluated, stop: of a resumed run, from the facts it saved: the last step whose evaluation was finished, and why it
       had stopped.
@@ -85,6 +86,7 @@ def run(state: TrainState, step_function: Callable, batches: Batches, schedule: 
   start = step = int(state.step)
   saved = start if start else -1
   pending: tuple[int, dict] | None = None
+  began, before = time.monotonic(), sum(seconds.values())
 
   def flush() -> str:
     nonlocal pending
@@ -93,10 +95,14 @@ def run(state: TrainState, step_function: Callable, batches: Batches, schedule: 
     (at, window), pending = pending, None
     return callbacks.log(at, jax.device_get(window))
 
-  def save() -> None:
+  def count_seconds() -> None:
+    seconds["step"] += time.monotonic() - began - (sum(seconds.values()) - before)
+
+  def save(*, passing: bool) -> None:
     nonlocal saved
+    count_seconds()
     begin = time.monotonic()
-    callbacks.save(step, state, {"evaluated": evaluated, "stop": stop, "data": batches.state()})
+    callbacks.save(step, state, {"evaluated": evaluated, "stop": stop, "data": batches.state()}, passing)
     saved, interruption.unsaved = step, False
     seconds["checkpoint"] += time.monotonic() - begin
 
@@ -116,20 +122,21 @@ def run(state: TrainState, step_function: Callable, batches: Batches, schedule: 
       try:
         stop = callbacks.evaluate(step, state) or stop
       except Interrupted:
-        save()
+        save(passing=not due(schedule.save))
         raise
       evaluated = step
       seconds["evaluation"] += time.monotonic() - begin
     ending = step >= schedule.total or bool(stop)
     if saved != step and step and (due(schedule.save) or ending):
-      stop = stop or flush()  # also makes sure that what is saved is finite
-      save()
+      stop = stop or flush()
+      save(passing=False)
     if ending:
+      count_seconds()
       return state, step, stop
     if interruption.agree(step):
       flush()
       if saved != step and step:
-        save()
+        save(passing=True)
       interruption.raise_if_requested()
 
     waited = batches.waited

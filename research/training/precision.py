@@ -11,7 +11,7 @@ Format = Literal["float32", "bfloat16", "float64"]
 
 @dataclasses.dataclass(frozen=True)
 class Precision:
-  """Parameters and the optimizer stay in float32 (float64 in "float64"); the network computes in `compute`.
+  """Parameters, running statistics and the optimizer stay in float32 (or float64); the network computes in `compute`.
 
   Losses and metrics are computed by the task in float32 at least.
   """
@@ -25,10 +25,6 @@ class Precision:
   def cast(self, tree):
     """Floating-point leaves in the format of the computation; integers, keys and booleans as they are."""
     return jax.tree.map(lambda x: x.astype(self.compute) if _is_float(x) else x, tree)
-
-  def restore(self, tree, like):
-    """Leaves in the formats of another tree."""
-    return jax.tree.map(lambda x, y: x.astype(y.dtype) if _is_float(x) else x, tree, like)
 
 
 def _is_float(x) -> bool:

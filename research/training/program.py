@@ -65,7 +65,7 @@ def build(*, model, task: Task, optimizer, training: Training, spec: dict, lengt
   transformation = optimizer.build(params, length)
 
   def statistics(params, buffers, batch):
-    model = states.merge(definition, *precision.cast((params, buffers)))
+    model = states.merge(definition, precision.cast(params), buffers)
     return task.statistics(task.forward(model, precision.cast(batch), None), batch)
 
   widths = {name: rows.shape[1] for name, rows in jax.eval_shape(statistics, params, buffers, spec).items()}

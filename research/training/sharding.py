@@ -24,7 +24,8 @@ class Sharding:
   """How devices share the work.
 
   Attributes:
-    data: groups of devices that hold the same parameters and see different examples; -1 takes what is left.
+    data: groups of devices that hold the same parameters and see different examples; -1 takes all that are left, a number
+      leaves the others idle.
     fsdp: devices over which each parameter is cut, and batches too.
     tensor: devices over which single layers are cut.
     rules: (regex over a parameter's path, axes) in order. Axes are one word a dimension, "-" for whole, as in "-,tensor";
@@ -44,10 +45,12 @@ class Sharding:
         raise ConfigError(f"sharding.rules: {pattern!r} maps to {axes!r}; allowed are 'whole', 'fsdp' and lists of {AXES}, '-'")
 
   def mesh(self, devices=None) -> Mesh:
-    """The mesh over all devices (or those given). Raises ConfigError if the sizes do not multiply to their number."""
+    """The mesh over all devices (or those given). Raises ConfigError if the sizes do not fit their number."""
     devices = np.asarray(jax.devices() if devices is None else devices)
     rest = self.fsdp * self.tensor
     data = devices.size // rest if self.data == -1 else self.data
+    if self.data != -1 and jax.process_count() == 1:
+      devices = devices.ravel()[:data * rest]
     if data * rest != devices.size:
       raise ConfigError(f"sharding: data {self.data} x fsdp {self.fsdp} x tensor {self.tensor} does not fit "
                         f"{devices.size} devices")

@@ -19,10 +19,10 @@ def make_step(task: Task, definition, optimizer: optax.GradientTransformationExt
   """
 
   def total_loss(params, buffers, batch, key):
-    model = merge(definition, *precision.cast((params, buffers)))
+    model = merge(definition, precision.cast(params), buffers)
     rows = task.statistics(task.forward(model, precision.cast(batch), key), batch, training=True)
     sums = {name: batch["mask"].astype(r.dtype) @ r for name, r in rows.items()}
-    return sums["loss"][0], (sums, precision.restore(split(model)[2], buffers))
+    return sums["loss"][0], (sums, split(model)[2])
 
   def mean_gradient(params, buffers, batch, key):
     def accumulate(carry, micro):

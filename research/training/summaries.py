@@ -1,6 +1,8 @@
 """A run's curves: `metrics.jsonl`, TensorBoard events and, if asked for, Weights & Biases."""
 
 import json
+import os
+import time
 
 import jax
 from etils import epath
@@ -22,18 +24,26 @@ def read_rows(path: epath.Path) -> list[dict]:
 class Summaries:
   """Writes scalars by step. Only process 0 writes; the others make no files."""
 
-  def __init__(self, folder: epath.Path, *, resume_step: int, wandb_project: str | None = None, config: dict | None = None):
-    """Drops what a killed run wrote after the step it is resumed at, so that no step appears twice."""
+  def __init__(self, folder: epath.Path, *, resume_step: int = 0, num_rows: int = 0, wandb_project: str | None = None,
+               config: dict | None = None):
+    """Goes on after the `num_rows` that were written when the checkpoint of `resume_step` was saved; drops later ones."""
+    self.num_rows = num_rows
     self._file = self._events = self._wandb = None
     if jax.process_index() != 0:
       return
     path = folder / "metrics.jsonl"
-    rows = [row for row in read_rows(path) if row["step"] <= resume_step] if resume_step else []
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kept = path.parent / f".{path.name}.tmp"
+    kept.write_text("".join(json.dumps(row) + "\n" for row in read_rows(path)[:num_rows]))
+    kept.replace(path)
     self._file = path.open("a")
-    from tensorboardX import SummaryWriter  # here: half a second, and other modes never write
+    # Here: half a second, and other modes never write. Not SummaryWriter, whose thread dies of a full disk and leaves the
+    # process waiting for it.
+    from tensorboardX import event_file_writer, proto
 
-    self._events = SummaryWriter(str(folder), purge_step=resume_step + 1 if resume_step else None)
+    self._new_event = proto.event_pb2.Event
+    self._events = event_file_writer.EventsWriter(os.path.join(folder, "events"))
+    self._events.write_event(self._new_event(
+        step=resume_step + 1, wall_time=time.time(), session_log={"status": proto.event_pb2.SessionLog.START}))
     if wandb_project:
       import wandb
 
@@ -43,10 +53,12 @@ class Summaries:
     """Writes one row; names are `split/metric`."""
     if self._file is None:
       return
+    self.num_rows += 1
     self._file.write(json.dumps({"step": step, **values}) + "\n")
     self._file.flush()
-    for name, value in values.items():
-      self._events.add_scalar(name, value, step)
+    scalars = {"value": [{"tag": name, "simple_value": value} for name, value in values.items()]}
+    self._events.write_event(self._new_event(step=step, wall_time=time.time(), summary=scalars))
+    self._events.flush()
     if self._wandb:
       self._wandb.log(values, step=step)
 

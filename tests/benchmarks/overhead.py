@@ -109,7 +109,7 @@ class Framework:
   """The real loop, with the callbacks and the wiring of a run."""
 
   def __init__(self, experiment: Experiment, run: Run, stack: contextlib.ExitStack):
-    self.fit = stack.enter_context(contextlib.closing(Fit(experiment, 0, run)))
+    self.fit = Fit(experiment, 0, run)
     traced = self.fit.program.step.trace(self.fit.program.abstract, self.fit.program.batch)
     self.compiled, self.fit.flops = traced.lower().compile(), 0
     self.state = self.fit.program.create(jax.random.key(0))

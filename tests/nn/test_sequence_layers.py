@@ -149,9 +149,9 @@ def test_stacked_layers_start_as_listed_ones():
 @pytest.mark.parametrize("key", [None, KEY])
 def test_a_scan_equals_the_loop_with_the_same_noise_and_notes(key):
   x = jax.random.normal(KEY, (16, 4))
-  (listed, before), (stacked, _) = _run(False), _run(True)
+  (listed, before), (stacked, start) = _run(False), _run(True)
   y_listed, after_listed = listed(before, x, key)
-  y_stacked, after_stacked = stacked(_run(True)[1], x, key)
+  y_stacked, after_stacked = stacked(start, x, key)
   close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
   close(y_stacked, y_listed)
   jax.tree.map(close, nnx.to_pure_dict(after_stacked), _as_stacked(after_listed))

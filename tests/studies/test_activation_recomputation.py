@@ -3,15 +3,11 @@
 import jax
 import numpy as np
 import pytest
+from parts import InMemory
 
 from experiments import activation_recomputation
 from research import config
 from research.studies.activation_recomputation import chain, slope
-
-
-class InMemory:
-  def each(self, name, items, compute):
-    return [compute(item) for item in items]
 
 
 @pytest.mark.parametrize("segment", [1, 3, 9])

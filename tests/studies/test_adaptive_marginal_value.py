@@ -2,15 +2,11 @@
 
 import numpy as np
 import pytest
+from parts import InMemory
 
 from experiments import adaptive_marginal_value
 from research import config
 from research.studies.adaptive_marginal_value import features, labels
-
-
-class InMemory:
-  def each(self, name, items, compute):
-    return [compute(item) for item in items]
 
 
 def test_every_example_owns_its_features():

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from parts import InMemory
 
 from experiments import batch_size_scaling
 from research import config
@@ -13,11 +14,6 @@ from research.studies.base import Findings
 from research.studies.batch_size_scaling import _search, loss
 
 SMALL = {"batch_sizes": (16, 64), "limits": (300, 200), "rates": (-2, 1), "num_train": 64, "num_hidden": 16}
-
-
-class InMemory:
-  def each(self, name, items, compute):
-    return [compute(item) for item in items]
 
 
 def study(**changes):

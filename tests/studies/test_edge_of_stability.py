@@ -5,15 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import flatten_util
+from parts import InMemory
 
 from experiments import edge_of_stability
 from research import config
 from research.studies.edge_of_stability import largest_eigenvalue
-
-
-class InMemory:
-  def each(self, name, items, compute):
-    return [compute(item) for item in items]
 
 
 def test_largest_eigenvalue_of_a_quadratic():

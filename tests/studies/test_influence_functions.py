@@ -4,17 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from parts import InMemory
 
 from experiments import influence_functions
 from research import config
 from research.studies.influence_functions import losses
 
 SMALL = {"num_train": 120, "num_removed": 8, "chunk": 4, "classes": (1, 7)}
-
-
-class InMemory:
-  def each(self, name, items, compute):
-    return [compute(item) for item in items]
 
 
 @pytest.fixture(autouse=True)

@@ -3,14 +3,10 @@
 import jax
 import numpy as np
 import pytest
+from parts import InMemory
 
 from experiments import integrated_gradients_completeness
 from research import config, paper
-
-
-class InMemory:
-  def each(self, name, items, compute):
-    return [jax.tree.map(lambda v: v.tolist() if hasattr(v, "tolist") else v, compute(item)) for item in items]
 
 
 def test_the_gap_closes_and_black_pixels_get_nothing():

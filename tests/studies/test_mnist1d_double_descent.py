@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from parts import InMemory
 
 from experiments import mnist1d_double_descent
 from research import config
@@ -11,11 +12,6 @@ from research.studies.base import Findings
 from research.studies.mnist1d_double_descent import LABELS, apply, corrupt, init, loss, train
 
 SMALL = {"widths": (8, 32), "valley": 8, "num_samples": 300, "num_train": 100, "epochs": 150, "batch_size": 50}
-
-
-class InMemory:
-  def each(self, name, items, compute):
-    return [compute(item) for item in items]
 
 
 def study(**changes):

@@ -1,14 +1,10 @@
 """On a few epochs the true labels are learned and the random ones are not yet: what the loss and the scores are of."""
 
 import pytest
+from parts import InMemory
 
 from experiments import random_label_memorization
 from research import config, paper
-
-
-class InMemory:
-  def each(self, name, items, compute):
-    return [compute(item) for item in items]
 
 
 def test_test_accuracy_is_by_true_labels_and_training_accuracy_by_those_given():

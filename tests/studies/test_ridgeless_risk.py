@@ -4,15 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from parts import InMemory
 
 from experiments import ridgeless_risk
 from research import config
 from research.studies.ridgeless_risk import min_norm, predicted_risk
-
-
-class InMemory:
-  def each(self, name, items, compute):
-    return [compute(item) for item in items]
 
 
 @pytest.fixture(autouse=True)

@@ -3,17 +3,13 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from parts import InMemory
 
 from experiments import tensor_parallel_collectives
 from research import config
 from research.studies.tensor_parallel_collectives import apply_layers
 
 SMALL = {"num_layers": 1, "dim": 16, "num_heads": 2, "hidden_dim": 32, "batch_size": 2, "length": 8, "num_devices": 2}
-
-
-class InMemory:
-  def each(self, name, items, compute):
-    return [compute(item) for item in items]
 
 
 def study(**changes):

@@ -3,15 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from parts import InMemory
 
 from experiments import wide_networks_linearize
 from research import config
 from research.studies.wide_networks_linearize import linearized, network, train_linearized
-
-
-class InMemory:
-  def each(self, name, items, compute):
-    return [compute(item) for item in items]
 
 
 def small(**changes):

@@ -2,15 +2,11 @@
 
 import jax
 import pytest
+from parts import InMemory
 
 from experiments import zero_state_sharding
 from research import config
 from research.studies.zero_state_sharding import zero_bytes
-
-
-class InMemory:
-  def each(self, name, items, compute):
-    return [compute(item) for item in items]
 
 
 def test_one_device_gains_nothing_and_many_hold_only_what_is_whole():
