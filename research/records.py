@@ -68,7 +68,7 @@ def make(name: str, summary: str, experiment, outcomes: Sequence[Outcome], *, se
   """One record, as JSON values (see the fields)."""
   return {
       "experiment": name,
-      "summary": summary,
+      "summary": summary.splitlines()[0],
       "paper": dataclasses.asdict(experiment.paper),
       "verdict": str(headline(outcomes)),
       "targets": [_row(o) for o in outcomes],
@@ -86,7 +86,8 @@ def make(name: str, summary: str, experiment, outcomes: Sequence[Outcome], *, se
 
 def _command() -> list[str]:
   """The command line without what belongs to this machine."""
-  return [pathlib.Path(sys.argv[0]).name, *(a for a in sys.argv[1:] if not a.startswith(("--workdir", "--data_dir")))]
+  words = (re.sub(r"^(--?data_dir)=.*", r"\1=DATA", word) for word in sys.argv[1:])
+  return [pathlib.Path(sys.argv[0]).name, *(word for word in words if not re.match("--?workdir", word))]
 
 
 def _row(outcome: Outcome) -> dict:

@@ -35,6 +35,9 @@ class Findings:
   seconds: dict[str, float] = dataclasses.field(default_factory=dict)
   stopped: str = ""
 
+  def __post_init__(self):
+    object.__setattr__(self, "metrics", {name: float(value) for name, value in self.metrics.items()})
+
 
 class Parts(Protocol):
   """Where a study keeps the finished parts of its work."""
