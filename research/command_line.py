@@ -44,6 +44,8 @@ def load(path: pathlib.Path) -> ModuleType:
   else:
     name = f"experiment_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+      raise ConfigError(f"{path} cannot be imported: it is no .py file")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
       spec.loader.exec_module(module)

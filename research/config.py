@@ -4,7 +4,6 @@ An experiment *is* its configuration: the dataclasses are the constructor argume
 knows which ones; it walks any tree of dataclasses, tuples of dataclasses and dictionaries of dataclasses.
 """
 
-import ast
 import dataclasses
 import difflib
 import functools
@@ -17,18 +16,15 @@ import re
 import types
 import typing
 from collections.abc import Iterator
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
+
+from research.config_values import ConfigError, Duration, UserError, check, is_text, parse, type_name
+
+__all__ = ["ConfigError", "Duration", "Leaf", "UserError", "check", "config_hash", "detail", "did_you_mean", "differences",
+           "from_json", "leaves", "outside", "override", "parse", "summary", "to_json", "type_name"]
 
 _T = TypeVar("_T")
 _REQUIRED = dataclasses.MISSING
-
-
-class UserError(ValueError):
-  """A user's mistake, told in one line; launch.py prints it without a traceback."""
-
-
-class ConfigError(UserError):
-  """A mistake in a setting: the line names the field, the value and what is allowed."""
 
 
 def outside(default: Any = _REQUIRED) -> Any:
@@ -39,46 +35,6 @@ def outside(default: Any = _REQUIRED) -> Any:
 def detail(default: Any) -> Any:
   """A setting that cannot change a result (how often to log): it has a flag but does not enter the hash."""
   return dataclasses.field(default=default, metadata={"detail": True})
-
-
-@dataclasses.dataclass(frozen=True)
-class Duration:
-  """A length of training: `10_000` steps, `90ep` epochs, `1_000_000ex` examples or `5%` of the whole run."""
-
-  amount: float
-  unit: Literal["steps", "ep", "ex", "%"] = "steps"
-
-  @classmethod
-  def parse(cls, text: "str | int | Duration") -> "Duration":
-    """Reads the written form. Raises ValueError if it is not one."""
-    if isinstance(text, Duration):
-      return text
-    match = re.fullmatch(r"\s*(\d[\d_]*(?:\.\d+)?(?:e\d+)?)\s*(ep|ex|%|)\s*", str(text))
-    if not match:
-      raise ValueError(f"{text!r} is no duration: give steps (10_000), epochs (90ep), examples (1_000_000ex) or 5%")
-    amount, unit = float(match[1].replace("_", "")), match[2] or "steps"
-    if unit == "steps" and not amount.is_integer():
-      raise ValueError(f"{text!r} is not a whole number of steps")
-    return cls(amount, unit)
-
-  def steps(self, *, batch_size: int, examples: int, total: int | None = None) -> int:
-    """Turns it into steps: rounded to the nearest, never below 1 unless the amount is 0.
-
-    Args:
-      batch_size: examples a step, over all devices.
-      examples: examples an epoch.
-      total: the steps of the whole run, which a percentage refers to.
-    """
-    if self.unit == "%":
-      if total is None:
-        raise ConfigError(f"{self} has nothing to be a percentage of")
-      exact = total * self.amount / 100
-    else:
-      exact = {"steps": self.amount, "ep": self.amount * (examples // batch_size), "ex": self.amount / batch_size}[self.unit]
-    return max(round(exact), 1) if self.amount else 0
-
-  def __str__(self):
-    return f"{self.amount:.12g}{'' if self.unit == 'steps' else self.unit}"
 
 
 # --- walking the tree ------------------------------------------------------------------------------------------------
@@ -165,8 +121,8 @@ def override(config: _T, changes: dict[str, Any]) -> _T:
     if path not in known:
       raise ConfigError(f"there is no setting {path!r}{did_you_mean(path, known)}")
     hint = known[path].hint
-    value = parse(value, hint, path) if isinstance(value, str) and not isinstance(value, _plain(hint)) else value
-    _check(value, hint, path)
+    value = parse(value, hint, path) if isinstance(value, str) and not is_text(hint) else value
+    check(value, hint, path)
     *parents, last = path.split(".")
     at = nested
     for key in parents:
@@ -196,115 +152,6 @@ def did_you_mean(word: str, words) -> str:
   """`. Did you mean "x"?`, or nothing if no word is near."""
   near = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
   return f'. Did you mean "{near[0]}"?' if near else ""
-
-
-# --- values ----------------------------------------------------------------------------------------------------------
-
-
-def type_name(hint) -> str:
-  """The type as the help shows it: `int`, `one of sgd, adam`, `two of float`, `float or None`."""
-  if typing.get_origin(hint) in (typing.Union, types.UnionType):
-    return " or ".join(type_name(a) for a in typing.get_args(hint))
-  if typing.get_origin(hint) is Literal:
-    return "one of " + ", ".join(map(str, typing.get_args(hint)))
-  if typing.get_origin(hint) is tuple:
-    args = typing.get_args(hint)
-    if args[-1] is Ellipsis:
-      return f"tuple of {type_name(args[0])}"
-    return f"tuple of {len(args)}: {', '.join(type_name(a) for a in args)}"
-  return {type(None): "None", Duration: "duration"}.get(hint, getattr(hint, "__name__", str(hint)))
-
-
-def _plain(hint) -> type | tuple:
-  """The types for which a string given in Python is a value rather than text to be read."""
-  options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-  return (str,) if str in options or any(typing.get_origin(o) is Literal for o in options) else ()
-
-
-def parse(text: str, hint, path: str) -> Any:
-  """Reads a value of the declared type from the command line. Raises ConfigError."""
-  try:
-    return _parse(text, hint)
-  except (ValueError, SyntaxError) as error:
-    why = f" ({error})" if hint is Duration else ""
-    raise ConfigError(f"--{path}={text}: expected {type_name(hint)}{why}") from None
-
-
-def _parse(text: str, hint):
-  origin, args = typing.get_origin(hint), typing.get_args(hint)
-  if origin in (typing.Union, types.UnionType):
-    if type(None) in args and text in ("None", "none"):
-      return None
-    for option in args:
-      if option is not type(None):
-        try:
-          return _parse(text, option)
-        except (ValueError, SyntaxError):
-          continue
-    raise ValueError
-  if origin is Literal:
-    return {str(a): a for a in args}[text] if text in map(str, args) else _refuse()
-  if origin is tuple:
-    return _parse_tuple(text, args)
-  if hint is bool:
-    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()] if text.lower() in (
-        "true", "1", "yes", "false", "0", "no") else _refuse()
-  if hint is Duration:
-    return Duration.parse(text)
-  if hint in (int, float, str):
-    return hint(text)
-  raise ValueError
-
-
-def _refuse():
-  raise ValueError
-
-
-def _parse_tuple(text: str, args):
-  text = text.strip().removesuffix(",")
-  try:  # (1, 2), 1,2 and nested literals
-    value = ast.literal_eval(f"({text},)") if text and not text.startswith(("(", "[")) else ast.literal_eval(text or "()")
-    value = value if isinstance(value, (tuple, list)) else (value,)
-  except (ValueError, SyntaxError):
-    value = tuple(part.strip() for part in text.strip("()[]").split(","))  # bare words: a,b
-  return _tuple(value, args, lambda v, hint: _parse(v, hint) if isinstance(v, str) and hint is not str else v)
-
-
-def _tuple(values, args, convert):
-  hints = [args[0]] * len(values) if args[-1] is Ellipsis else list(args)
-  if len(hints) != len(values):
-    raise ValueError(f"{len(values)} values")
-  out = []
-  for value, hint in zip(values, hints):
-    if typing.get_origin(hint) is tuple and isinstance(value, (list, tuple)):
-      value = _tuple(value, typing.get_args(hint), convert)
-    value = convert(value, hint)
-    value = float(value) if hint is float and type(value) is int else value
-    if not _fits(value, hint):
-      raise ValueError
-    out.append(value)
-  return tuple(out)
-
-
-def _fits(value, hint) -> bool:
-  origin, args = typing.get_origin(hint), typing.get_args(hint)
-  if origin in (typing.Union, types.UnionType):
-    return any(_fits(value, a) for a in args)
-  if origin is Literal:
-    return value in args
-  if origin is tuple:
-    hints = [args[0]] * len(value) if isinstance(value, tuple) and args[-1] is Ellipsis else args
-    return isinstance(value, tuple) and len(value) == len(hints) and all(map(_fits, value, hints))
-  if hint is float:
-    return type(value) in (int, float)
-  if hint in (int, bool, str):
-    return type(value) is hint
-  return not isinstance(hint, type) or isinstance(value, hint)
-
-
-def _check(value, hint, path: str) -> None:
-  if not _fits(value, hint):
-    raise ConfigError(f"--{path}={value!r}: expected {type_name(hint)}")
 
 
 # --- JSON and hash ---------------------------------------------------------------------------------------------------

@@ -93,6 +93,7 @@ class Experiment:
 
   def length(self, opened: Opened) -> Length:
     """How long the run is, in steps and examples."""
+    assert opened.train is not None, "there are no training data"
     examples = len(opened.train)
     total = self.training.schedule(batch_size=self.data.batch_size, examples=examples).total
     return Length(total_steps=total, batch_size=self.data.batch_size, examples=examples)

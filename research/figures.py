@@ -5,10 +5,10 @@ A study or a training run returns these; they are saved as JSON beside its numbe
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 Scale = Literal["linear", "log"]
 
@@ -23,21 +23,22 @@ class Series:
 
   Attributes:
     label: its name in the legend; the same label in several seeds is drawn as one series with its spread.
-    x: positions; for bars, names are allowed.
-    y: values, as long as `x`.
+    x: positions, or names; kept as a tuple of floats or of strings.
+    y: values, as long as `x`; kept as a tuple of floats.
     kind: "line" (measured), "points" (measured, unordered), "bars", or "theory" (the paper's curve, drawn dashed).
   """
 
   label: str
-  x: Sequence[float] | Sequence[str]
-  y: Sequence[float]
+  x: ArrayLike
+  y: ArrayLike
   kind: Literal["line", "points", "bars", "theory"] = "line"
 
   def __post_init__(self):
-    x = tuple(self.x) if len(self.x) and isinstance(self.x[0], str) else _floats(self.x)
+    x = np.asarray(self.x)
+    x, y = tuple(x.tolist()) if x.dtype.kind == "U" else _floats(x), _floats(self.y)
+    assert len(x) == len(y), (self.label, len(x), len(y))
     object.__setattr__(self, "x", x)
-    object.__setattr__(self, "y", _floats(self.y))
-    assert len(self.x) == len(self.y), (self.label, len(self.x), len(self.y))
+    object.__setattr__(self, "y", y)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from research.training import cache, loop, program
 from research.training.checkpoint import Checkpoints
 from research.training.interruption import Interrupted
 from research.training.progress import Progress, say
+from research.training.settings import Training
 from research.training.sharding import batch_sharding, replicated
 from research.training.state import TrainState
 from research.training.stopping import Watch
@@ -110,7 +111,8 @@ class Fit:
 
   def _chosen(self, state: TrainState) -> tuple[Any, Any]:
     """Parameters and buffers that the final evaluation takes."""
-    match self.experiment.training.evaluate_with:
+    training: Training = self.experiment.training
+    match training.evaluate_with:
       case "last":
         return state.params, state.buffers
       case "average":
@@ -119,7 +121,7 @@ class Fit:
         best = self._restored(self.watch.best_step)
         return best.params, best.buffers
       case "checkpoints":
-        steps = self.checkpoints.steps()[-self.experiment.training.keep_last:]
+        steps = self.checkpoints.steps()[-training.keep_last:]
         states = [self._restored(step).params for step in steps]
         return jax.tree.map(lambda *p: sum(p) / len(p), *states), state.buffers
 

@@ -33,7 +33,7 @@ def environment() -> dict:
       "cpu": _cpu(),
       "cores": len(_affinity()),
       "git": _git(),
-      "x64": bool(jax.config.jax_enable_x64),
+      "x64": bool(jax.config.read("jax_enable_x64")),
   }
 
 

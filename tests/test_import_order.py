@@ -11,7 +11,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 # Each may import what stands before it, and itself.
 ORDER = [
-    "config", "rules", "figures", "paper", "preprocessing", "data", "nn", "models", "metrics", "tasks", "optimizers", "flops",
+    "config_values", "config", "rules", "figures", "paper", "preprocessing", "data", "nn", "models", "metrics", "tasks",
+    "optimizers", "flops",
     "training", "evaluation", "interpretation", "studies", "report", "records", "workdir", "fit", "experiment",
     "command_line", "runner", "experiments", "launch",
 ]

@@ -62,7 +62,7 @@ class Data:
       DataError: data are missing or damaged, or the splits differ in their features.
       ConfigError: a training batch is larger than the training set.
     """
-    train = self.train and self.train.open(data_dir)
+    train = None if self.train is None else self.train.open(data_dir)
     evaluation = {name: source.open(data_dir) for name, source in self.evaluation.items()}
     specs = {name: self._probe(name, examples, None) for name, examples in evaluation.items()}
     if train is not None:

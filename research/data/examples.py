@@ -3,7 +3,7 @@
 `read` takes many indices at once: arrays in memory are then read without any Python for the single example.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Columns(Examples):
 
   in_memory = True
 
-  def __init__(self, columns: Features, keys: Sequence[str] | None = None):
+  def __init__(self, columns: Mapping[str, np.ndarray | list], keys: Sequence | np.ndarray | None = None):
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) != 1:
       raise DataError(f"the features have different lengths: {', '.join(f'{k} {v}' for k, v in lengths.items())}")

@@ -6,7 +6,6 @@ K: batches, B: those examples of a batch that this host loads.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import grain
 import numpy as np
@@ -35,9 +34,9 @@ class _Blocks:
   def __len__(self) -> int:
     return self._num
 
-  def __getitem__(self, number: int) -> tuple[Batch, list[tuple[str, str]]]:
+  def __getitem__(self, index: int) -> tuple[Batch, list[tuple[str, str]]]:
     """Features (K, B, ...) and the key and error of every broken example."""
-    start = self._first + number * self._size
+    start = self._first + index * self._size
     batches = [divmod(k, self._plan.batches_per_epoch) for k in range(start, start + self._size)]
     indices_KB = np.stack([self._plan.indices(epoch, k)[self._rows] for epoch, k in batches])
     epochs_KB = np.broadcast_to(np.array([[epoch] for epoch, _ in batches]), indices_KB.shape)
@@ -48,7 +47,7 @@ class _Blocks:
     return block, [(record.key, record.error) for record in broken]
 
 
-def _read_ahead(blocks: _Blocks, num_threads: int, num_workers: int) -> Iterator[Any]:
+def _read_ahead(blocks: _Blocks, num_threads: int, num_workers: int) -> grain.DatasetIterator:
   options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=num_threads and num_threads + 1)
   dataset = grain.MapDataset.source(blocks).to_iter_dataset(options)
   if num_workers:

@@ -2,14 +2,14 @@
 
 import collections
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import numpy as np
 
 from research.data.pipeline import Batch, Pipeline
 
-DeviceBatch = dict[str, jax.Array | np.ndarray]
+DeviceBatch = Mapping[str, jax.Array | np.ndarray]
 
 
 def own_rows(sharding: jax.sharding.Sharding | None, batch_size: int, *, chunked: bool = False) -> slice:
@@ -24,7 +24,7 @@ def own_rows(sharding: jax.sharding.Sharding | None, batch_size: int, *, chunked
     return slice(0, batch_size)
   shape = (1, batch_size) if chunked else (batch_size,)
   held = sharding.addressable_devices_indices_map(shape).values()
-  parts = {index[-1].indices(batch_size)[:2] for index in held}
+  parts = {index[-1].indices(batch_size)[:2] for index in held}  # ty: ignore[not-subscriptable]  none of them is None
   start, stop = min(start for start, _ in parts), max(stop for _, stop in parts)
   assert sum(stop - start for start, stop in parts) == stop - start, f"a host's examples must be adjacent: {parts}"
   return slice(start, stop)

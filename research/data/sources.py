@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -112,7 +112,7 @@ class Records(Source):
 
 class _RecordExamples(Examples):
 
-  def __init__(self, data: np.ndarray, offsets: np.ndarray, columns: Features, keys: Sequence[str] | None):
+  def __init__(self, data: np.ndarray, offsets: np.ndarray, columns: Features, keys: Sequence | np.ndarray | None):
     self._data, self._offsets, self._keys = data, offsets, keys
     self._columns = Columns(columns, keys) if columns else None
 
@@ -152,7 +152,7 @@ def find(data_dir: str | None, path: str) -> epath.Path:
   return full
 
 
-def _checked(path: epath.Path, columns: Features) -> Columns:
+def _checked(path: epath.Path, columns: Mapping[str, np.ndarray | list]) -> Columns:
   try:
     return Columns(columns)
   except DataError as error:

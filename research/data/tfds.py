@@ -34,7 +34,7 @@ class TFDS(Source):
       raise DataError(f"TFDS data set {self.name!r} is not in {where} and cannot be built without TensorFlow "
                       f"({type(error).__name__}); prepare it elsewhere and copy it there") from error
     try:
-      source = builder.as_data_source(split=self.split)
+      source = builder.as_data_source(split=self.split)  # ty: ignore[missing-argument]  wrapt's stubs take it for unbound
       num = len(source)
     except Exception as error:  # files, formats and split notation have each their own way of failing
       if not builder.is_prepared():

@@ -53,7 +53,7 @@ def gradient_x_input(score: Score, x: jax.Array) -> jax.Array:
   return gradient(score, x) * x
 
 
-def integrated_gradients(score: Score, x: jax.Array, baseline: jax.Array, num_steps: int = 50, *,
+def integrated_gradients(score: Score, x: jax.Array, baseline: jax.typing.ArrayLike, num_steps: int = 50, *,
                          memory_budget: int = _MEMORY) -> jax.Array:
   """(x − x')·∫₀¹ ∇score(x' + α(x − x')) dα (Sundararajan, Taly, Yan 2017, equation 1), by the midpoint rule.
 
@@ -106,7 +106,7 @@ def guided_backpropagation(score: Score, x: jax.Array) -> jax.Array:
   return gradient(replace_relu(score, _guided_relu), x)
 
 
-def completeness_gap(score: Score, x: jax.Array, baseline: jax.Array, attributions: jax.Array) -> jax.Array:
+def completeness_gap(score: Score, x: jax.Array, baseline: jax.typing.ArrayLike, attributions: jax.Array) -> jax.Array:
   """|Σ attributions − (score(x) − score(x'))| / |score(x) − score(x')| for each example (B,).
 
   A fraction, 0 for exact integrated gradients; not finite where the two scores are equal.

@@ -44,7 +44,7 @@ def _has_relu(jaxpr) -> bool:
 def _run(closed, args: Sequence[jax.Array], relu) -> list[jax.Array]:
   """Evaluates a closed jaxpr (or one without constants) operation by operation."""
   jaxpr = getattr(closed, "jaxpr", closed)
-  values = dict(zip(jaxpr.constvars, getattr(closed, "consts", ())))
+  values: dict[Any, Any] = dict(zip(jaxpr.constvars, getattr(closed, "consts", ())))
   values.update(zip(jaxpr.invars, args, strict=True))
   read = lambda v: v.val if isinstance(v, core.Literal) else values[v]
   for eqn in jaxpr.eqns:

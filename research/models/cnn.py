@@ -63,7 +63,7 @@ class CNN(nnx.Module):
 
   def __init__(self, config: Config, inputs: jax.ShapeDtypeStruct, num_outputs: int, rngs: nnx.Rngs):
     self.config = config
-    options = {"init": config.init, "dtype": parameter_dtype(inputs.dtype), "rngs": rngs}
+    dtype = parameter_dtype(inputs.dtype)
     *sides, dim = inputs.shape[1:] if len(inputs.shape) > 2 else (*inputs.shape[1:], 1)
     convolutions = []
     shapes = zip(config.channels, config.kernels, config.strides, config.paddings, strict=True)
@@ -71,13 +71,15 @@ class CNN(nnx.Module):
       if min(sides) + 2 * padding < kernel:
         raise ConfigError(f"a kernel of {kernel} does not fit on {tuple(sides)} with padding {padding}")
       convolutions.append(Conv(
-          dim, channels, (kernel,) * len(sides), stride=stride, padding=padding, bias=not config.batch_norm, **options))
+          dim, channels, (kernel,) * len(sides), stride=stride, padding=padding, bias=not config.batch_norm, init=config.init,
+          dtype=dtype, rngs=rngs))
       sides, dim = [(side + 2 * padding - kernel) // stride + 1 for side in sides], channels
     self.convolutions = nnx.List(convolutions)
-    self.norms = nnx.List([BatchNorm(n, dtype=options["dtype"]) for n in config.channels if config.batch_norm])
+    self.norms = nnx.List([BatchNorm(n, dtype=dtype) for n in config.channels if config.batch_norm])
     widths = (math.prod(sides) * dim, *config.widths)
-    self.layers = nnx.List([Dense(n, m, **options) for n, m in itertools.pairwise(widths)])
-    self.head = Dense(widths[-1], num_outputs, **options)
+    dense = lambda n, m: Dense(n, m, init=config.init, dtype=dtype, rngs=rngs)
+    self.layers = nnx.List([dense(n, m) for n, m in itertools.pairwise(widths)])
+    self.head = dense(widths[-1], num_outputs)
 
   def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
     """x: (B, T), (B, T, C) or (B, H, W, C). Returns (B, num_outputs)."""

@@ -110,7 +110,10 @@ class Transformer(nnx.Module):
       x_BTD = self.norm(x_BTD)
     if config.pool != "none":
       x_BTD = _pool(x_BTD, segments_BT, config.pool)
-    return self.embedding.logits(x_BTD) if config.tied else self.head(x_BTD)
+    if not config.tied:
+      return self.head(x_BTD)
+    assert isinstance(self.embedding, Embedding)
+    return self.embedding.logits(x_BTD)
 
   def _add_positions(self, x_BTD, segments_BT):
     if self.config.positions == "none":

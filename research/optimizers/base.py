@@ -10,7 +10,7 @@ import optax
 
 from research import rules
 from research.config import ConfigError
-from research.optimizers.schedule import Constant, Length, Schedule
+from research.optimizers.schedule import Constant, Factor, Length, Schedule
 
 Tree = Any
 
@@ -49,7 +49,7 @@ class Optimizer:
     rules.check(self.learning_rate_rules)
     rules.check(self.penalty_rules)
 
-  def learning_rates(self, length: Length) -> Callable[[jax.Array], jax.Array]:
+  def learning_rates(self, length: Length) -> Factor:
     """Returns step (0 for the first update) -> rate, before factors by parameter."""
     factor = self.schedule.factor(length)
     return lambda step: self.learning_rate * factor(step)
@@ -118,17 +118,17 @@ def _stateless(update: Callable) -> optax.GradientTransformation:
       lambda path, u, w: update(rules.join(path), u, w), updates, params))
 
 
-def _soft_threshold(rates: Callable, strengths: dict[str, float]) -> optax.GradientTransformation:
+def _soft_threshold(rates: Factor, strengths: dict[str, float]) -> optax.GradientTransformation:
   """Makes the updated weights sign(w)·max(|w| − rate·strength, 0)."""
 
-  def update(updates, step, params):
-    rate = rates(step)
+  def update(updates, state, params=None):
+    rate = rates(state)
 
     def one(path, u, w):
       moved = w + u
       threshold = (rate * strengths[rules.join(path)]).astype(w.dtype)
       return jnp.sign(moved) * jnp.maximum(jnp.abs(moved) - threshold, 0) - w
 
-    return jax.tree.map_with_path(one, updates, params), step + 1
+    return jax.tree.map_with_path(one, updates, params), state + 1
 
   return optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)

@@ -1,7 +1,6 @@
 """Sharpness-aware minimization."""
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,7 @@ import optax
 
 from research.config import ConfigError
 from research.optimizers.base import Optimizer, Tree
-from research.optimizers.schedule import Length
+from research.optimizers.schedule import Factor, Length
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,7 @@ class SAM:
     if self.radius <= 0:
       raise ConfigError(f"radius={self.radius}: must be above 0")
 
-  def learning_rates(self, length: Length) -> Callable[[jax.Array], jax.Array]:
+  def learning_rates(self, length: Length) -> Factor:
     """As the base optimizer's."""
     return self.base.learning_rates(length)
 
@@ -44,4 +43,4 @@ class SAM:
       uphill = jax.tree.map(lambda w, g: w + (self.radius / norm).astype(w.dtype) * g, params, moving)
       return inner.update(grad_fn(uphill), state, params, grad_fn=grad_fn, **others)
 
-    return optax.GradientTransformationExtraArgs(inner.init, update)
+    return optax.GradientTransformationExtraArgs(inner.init, update)  # ty: ignore[invalid-argument-type]  as in its docs

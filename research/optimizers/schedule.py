@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from research.config import ConfigError, Duration
 
-Factor = Callable[[jax.Array], jax.Array]
+Factor = Callable[[jax.typing.ArrayLike], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -92,7 +92,7 @@ def configuration(config_json: Mapping) -> str:
   return changed + fold(f"All {len(settings)} settings", "" if own else "each at its default", rows(settings))
 
 
-def _settings(node: dict, default, prefix: str) -> Iterator[tuple[str, str, str, bool]]:
+def _settings(node: Mapping, default, prefix: str) -> Iterator[tuple[str, str, str, bool]]:
   """(path, value, default, differs) of every leaf of a configuration's JSON, and of every class that was chosen."""
   if "class" in node and not (isinstance(default, dict) and default.get("class") == node["class"]):
     default = _class_defaults(node["class"])
@@ -120,7 +120,7 @@ def _class_defaults(name: str) -> dict:
     fields = dataclasses.fields(getattr(importlib.import_module(module), cls))
   except (ImportError, AttributeError, TypeError, ValueError):
     return {}
-  made = {f.name: f.default if f.default is not dataclasses.MISSING else f.default_factory() for f in fields
+  made = {f.name: f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default for f in fields
           if f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING}
   return {key: to_json(value) for key, value in made.items()}
 

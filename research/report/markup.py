@@ -10,7 +10,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 import numpy as np
 
@@ -118,7 +118,7 @@ def clean(text) -> str:
 
 
 @contextlib.contextmanager
-def matplotlib_settings() -> Iterator[None]:
+def matplotlib_settings() -> Generator[None]:
   """matplotlib as it comes, whatever the user's settings: text as text, no formulas in it, the same bytes each time."""
   import matplotlib  # here: takes half a second to import, and only the report draws
 

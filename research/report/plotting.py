@@ -6,6 +6,7 @@ import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +95,8 @@ def draw(plot: Plot, prefix: str) -> Drawing | None:
   figure, groups = plot.figure, plot.groups
   categories = _categories(plot)
   at = lambda x: np.asarray(x, float) if categories is None else _position(x, categories)
-  y = np.array([v for g in groups for r in g.runs for v in r.y])
+  ys: list[Any] = [r.y for g in groups for r in g.runs]
+  y = np.array([v for values in ys for v in values])
   x = np.array([v for g in groups for r in g.runs for v in at(r.x)])
   shown = np.isfinite(x) & np.isfinite(y)
   logs = {"y": figure.y_scale == "log" and bool((y[shown] > 0).any()),
@@ -175,10 +177,11 @@ def _styles(groups: Sequence[Group]) -> list[tuple[str, str]]:
 
 def _categories(plot: Plot) -> list | None:
   """The places of a figure of names, or of bars at numbers that are not evenly spaced; else None."""
-  xs = [r.x for g in plot.groups for r in g.runs]
+  xs: list[Any] = [r.x for g in plot.groups for r in g.runs]
   if any(isinstance(v, str) for x in xs for v in x):
     return list(dict.fromkeys(v if isinstance(v, str) else markup.number(v) for x in xs for v in x))
-  at = sorted({v for g in plot.groups if g.kind == "bars" for r in g.runs for v in r.x if math.isfinite(v)})
+  bars: list[Any] = [r.x for g in plot.groups if g.kind == "bars" for r in g.runs]
+  at = sorted({v for x in bars for v in x if math.isfinite(v)})
   gaps = np.diff(at)
   uneven = len(gaps) and (plot.figure.x_scale == "log" or np.ptp(gaps) > 1e-6 * gaps.max())
   return at if uneven else None

@@ -42,6 +42,11 @@ class Findings:
 class Parts(Protocol):
   """Where a study keeps the finished parts of its work."""
 
+  @property
+  def data_dir(self) -> Any:
+    """The folder that holds datasets (etils.epath), or None."""
+    ...
+
   def each(self, name: str, items: Iterable[Any], compute: Callable[[Any], Any]) -> list[Any]:
     """Returns [compute(item) for item in items], computing only what was not saved before.
 

@@ -78,12 +78,12 @@ def layers_from_the_top(recipe: Recipe) -> list[str]:
   return ["head", *count_down("layers", recipe.model.widths), *count_down("convolutions", recipe.model.channels)]
 
 
-def loss(apply: Callable, params: dict, images: jax.Array, labels: jax.Array) -> jax.Array:
+def loss(apply: Callable, params: dict, images: jax.typing.ArrayLike, labels: jax.typing.ArrayLike) -> jax.Array:
   """Mean cross-entropy."""
   return optax.softmax_cross_entropy_with_integer_labels(apply(params, images), labels).mean()
 
 
-def train(recipe: Recipe, images: np.ndarray, labels: np.ndarray, *, seed: int,
+def train(recipe: Recipe, images: jax.Array | np.ndarray, labels: jax.Array | np.ndarray, *, seed: int,
           epochs: int) -> tuple[Callable, dict, np.ndarray]:
   """Trains by Adam, every epoch in a new order.
 

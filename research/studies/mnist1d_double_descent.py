@@ -134,7 +134,7 @@ class MNIST1DDoubleDescent(Study):
     metrics = {}
     for kind in LABELS:
       test = {width: mean(f"test_{kind}", width) for width in self.widths}
-      peak = max(above, key=test.get)
+      peak = max(above, key=test.__getitem__)
       metrics |= {f"peak_width_{kind}": peak, f"rise_{kind}": test[peak] - test[self.valley],
                   f"fall_{kind}": test[peak] - test[max(self.widths)]}
     fitted = [width for width in self.widths if mean("train_noisy", width) == 0]

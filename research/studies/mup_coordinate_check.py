@@ -87,7 +87,7 @@ class MupCoordinateCheck(Study):
     def step(carry, _):
       kernels, state = carry
       updates, state = adam.update(jax.grad(self._loss)(kernels, x, y), state)
-      return ([k - rate * u for k, rate, u in zip(kernels, rates, updates)], state), None
+      return ([k - rate * u for k, rate, u in zip(kernels, rates, jax.tree.leaves(updates))], state), None
 
     (trained, _), _ = jax.lax.scan(step, (kernels, adam.init(kernels)), length=self.steps)
     return [jnp.mean(jnp.abs(new - old)) for new, old in zip(activations(trained, x), activations(kernels, x))]

@@ -89,12 +89,13 @@ class ZeroStateSharding(Study):
       inputs = shard(params, of_params), shard(state, of_moments), shard(batch, P(_AXIS))
       shardings = jax.tree.map(lambda leaf: leaf.sharding, inputs)
       compiled = jax.jit(step, out_shardings=shardings[:2]).lower(*inputs).compile()
-      total = compiled.memory_analysis().argument_size_in_bytes
+      sizes = compiled.memory_analysis()
+      assert sizes is not None, "the compiler tells no sizes"
       besides = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(inputs)
                     if leaf.shape != (self.dim, self.dim))  # the batch and Adam's counter
       update = [np.asarray(new) - np.asarray(old) for new, old in zip(compiled(*inputs)[0], params)]
       difference = max(np.max(np.abs(u - (e - p))) for u, e, p in zip(update, expected, params))
-      return [(total - besides) / 2**20, float(difference)]
+      return [(sizes.argument_size_in_bytes - besides) / 2**20, float(difference)]
 
     found = dict(zip(STAGES, parts.each("stage", list(STAGES), run)))
     published = {f"published_{stage}": size / 1e9

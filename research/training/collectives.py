@@ -52,7 +52,7 @@ def _elements(shape: str) -> list[str]:
 
 
 def _array_bytes(dtype: str, dims: str) -> int:
-  bits = 8 if dtype == "pred" else int(_BITS.search(dtype)[0])
+  bits = 8 if dtype == "pred" else int(_BITS.findall(dtype)[0])
   count = 1
   for dim in filter(None, dims.split(",")):
     count *= int(dim)

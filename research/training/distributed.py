@@ -20,7 +20,7 @@ def initialize(coordinator: str | None, num_processes: int | None, process_id: i
   """
   given = [coordinator, num_processes, process_id]
   if any(g is not None for g in given):
-    if any(g is None for g in given):
+    if coordinator is None or num_processes is None or process_id is None:
       raise ConfigError("--coordinator, --num_processes and --process_id are given together or not at all")
     if not 0 <= process_id < num_processes:
       raise ConfigError(f"--process_id={process_id}: must be from 0 to num_processes - 1 = {num_processes - 1}")

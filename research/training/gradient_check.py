@@ -38,7 +38,7 @@ def check(loss: Callable[[Any], jax.Array], params: Any, *, seed: int = 0) -> li
   Of three step sizes the one that agrees best counts: too large a step sees curvature and kinks of ReLU, too small a one
   rounding. A wrong gradient is wrong at all of them.
   """
-  assert jax.config.jax_enable_x64, "central differences need float64"
+  assert jax.config.read("jax_enable_x64"), "central differences need float64"
   params = jax.tree.map(lambda p: jnp.asarray(p, jnp.float64), params)
   loss = jax.jit(loss)
   gradient = rules.paths(jax.jit(jax.grad(loss))(params))

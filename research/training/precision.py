@@ -19,7 +19,7 @@ class Precision:
   compute: Format
 
   def __post_init__(self):
-    if self.compute == "float64" and not jax.config.jax_enable_x64:
+    if self.compute == "float64" and not jax.config.read("jax_enable_x64"):
       raise ValueError('precision float64 needs PROCESS = {"x64": True} in the experiment\'s file')
 
   def cast(self, tree):

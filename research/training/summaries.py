@@ -38,12 +38,13 @@ class Summaries:
     self._file = path.open("a")
     # Here: half a second, and other modes never write. Not SummaryWriter, whose thread dies of a full disk and leaves the
     # process waiting for it.
-    from tensorboardX import event_file_writer, proto
+    from tensorboardX import event_file_writer
+    from tensorboardX.proto.event_pb2 import Event, SessionLog  # ty: ignore[missing-module-member]  made when imported
 
-    self._new_event = proto.event_pb2.Event
+    self._new_event = Event
     self._events = event_file_writer.EventsWriter(os.path.join(folder, "events"))
     self._events.write_event(self._new_event(
-        step=resume_step + 1, wall_time=time.time(), session_log={"status": proto.event_pb2.SessionLog.START}))
+        step=resume_step + 1, wall_time=time.time(), session_log={"status": SessionLog.START}))
     if wandb_project:
       import wandb
 
@@ -51,7 +52,7 @@ class Summaries:
 
   def write(self, step: int, values: dict[str, float]) -> None:
     """Writes one row; names are `split/metric`."""
-    if self._file is None:
+    if self._file is None or self._events is None:
       return
     self.num_rows += 1
     self._file.write(json.dumps({"step": step, **values}) + "\n")
