@@ -108,15 +108,17 @@ def read_all(folder: pathlib.Path = FOLDER) -> dict[str, dict]:
 
 
 def table(records: dict[str, dict]) -> str:
-  """The results as a Markdown table: a row an experiment, its first gating targets beside what was measured."""
+  """The results as a Markdown table: a row an experiment, its first targets beside what was measured."""
   rows = ["| experiment | paper | verdict | what was measured | cost |", "| --- | --- | --- | --- | --- |"]
   for name, record in records.items():
     paper = record["paper"]
-    cells = [_cell(t) for t in record["targets"] if not t["control"]]
+    cells = [_cell(t) for t in record["targets"] if not t["control"] or t["verdict"] == "MISSED"]
     shown = "<br>".join(cells[:4]) + (f"<br>and {len(cells) - 4} more" if len(cells) > 4 else "")
     seeds = ", ".join(map(str, record["seeds"]))
     cost = f"{record['seconds']['total']:.0f} s, {record['device']} ({record['cpu']}), seeds {seeds}"
-    source = f"[{paper['authors']} {paper['year']}]({paper['url']})"
+    first, *others = paper["authors"].split(", ")
+    authors = paper["authors"] if len(others) < 3 else f"{first} et al."
+    source = f"[{authors} {paper['year']}]({paper['url']})"
     rows.append(f"| `{name}` | {source} | **{record['verdict']}** | {shown} | {cost} |")
   return "\n".join(rows)
 
