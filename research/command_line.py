@@ -15,7 +15,7 @@ from absl import flags
 from research import config
 from research.config import ConfigError
 
-EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
+EXPERIMENTS = pathlib.Path(__file__).resolve().parent.parent / "experiments"
 
 
 def experiments() -> dict[str, pathlib.Path]:

@@ -3,17 +3,19 @@
 `measure` is what the verdict is on: train or go on training, then evaluate (research/fit.py).
 """
 
+import contextlib
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
 import numpy as np
+import optax
 from flax import nnx
 
 from research.config import ConfigError, outside, override
 from research.data.dataset import Data, Opened
 from research.fit import Fit
-from research.optimizers.base import Optimizer
 from research.optimizers.schedule import Length
 from research.paper import Paper, Target
 from research.studies.base import Findings, Study
@@ -27,6 +29,14 @@ class Model(Protocol):
   """A network's configuration."""
 
   def build(self, inputs: jax.ShapeDtypeStruct, num_outputs: int, rngs: nnx.Rngs) -> nnx.Module: ...
+
+
+class Optimizer(Protocol):
+  """An optimizer's configuration: those of research/optimizers, and SAM around one of them."""
+
+  def build(self, params: Any, length: Length) -> optax.GradientTransformationExtraArgs: ...
+
+  def learning_rates(self, length: Length) -> Callable: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +90,8 @@ class Experiment:
   def objective(self, seed: int, data_dir=None) -> tuple[Any, Any]:
     """The loss on the first batch as a function of the parameters, and the parameters at the start."""
     opened = self.data.open(data_dir)
-    batch = jax.tree.map(_double, next(iter(self.data.training(opened, seed=seed))))
+    with contextlib.closing(self.data.training(opened, seed=seed)) as batches:
+      batch = jax.tree.map(_double, next(batches))
     spec = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
     definition, params, buffers = split(self.model.build(spec["inputs"], self.task.num_outputs, nnx.Rngs(seed)))
 
@@ -156,4 +167,7 @@ def sweep(base: Experiment | Study, overrides: list[dict[str, Any]], *, paper: P
           seeds: tuple[int, ...] = (0, 1, 2)) -> Comparison:
   """Compares a recipe with deviations from it, each a dictionary of the same settings that the command line takes."""
   name = lambda changes: ",".join(f"{path}={value}" for path, value in changes.items()) or "recipe"
-  return Comparison(members={name(c): override(base, c) for c in overrides}, paper=paper, targets=targets, seeds=seeds)
+  members = {name(changes): override(base, changes) for changes in overrides}
+  if len(members) < len(overrides):
+    raise ConfigError("sweep: two of the overrides are the same")
+  return Comparison(members=members, paper=paper, targets=targets, seeds=seeds)

@@ -69,7 +69,7 @@ def make(name: str, summary: str, experiment, outcomes: Sequence[Outcome], *, se
   return {
       "experiment": name,
       "summary": summary.splitlines()[0],
-      "paper": dataclasses.asdict(experiment.paper),
+      "paper": dataclasses.asdict(experiment.paper) if experiment.paper else {},
       "verdict": str(headline(outcomes)),
       "targets": [_row(o) for o in outcomes],
       "seeds": list(seeds),

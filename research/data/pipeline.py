@@ -78,7 +78,7 @@ class Pipeline:
   Attributes:
     spec: shape and type of the features of one example, without the mask.
     batches_per_epoch: the number of batches of an epoch.
-    broken: the broken examples of the batches delivered so far.
+    broken: the broken examples of what was read so far.
 
   Raises:
     DataError: the examples cannot be loaded; from `next`, too many are broken.

@@ -103,7 +103,8 @@ class Records(Source):
     columns = {**arrays, **(_load_lines(sidecar) if sidecar.exists() else {})}
     if keys is None and "id" in columns:
       keys = columns["id"]
-    wrong = {name: len(column) for name, column in columns.items() if len(column) != len(offsets) - 1}
+    named = columns if keys is None else {**columns, "key": keys}
+    wrong = {name: len(column) for name, column in named.items() if len(column) != len(offsets) - 1}
     if wrong:
       name, length = next(iter(wrong.items()))
       raise DataError(f"{path} is damaged: {len(offsets) - 1} records, but {length} entries of {name!r}")

@@ -51,6 +51,10 @@ class Config:
   remat: Remat = "none"
 
   def __post_init__(self):
+    if self.num_layers < 1:
+      raise ConfigError(f"num_layers={self.num_layers}: must be at least 1")
+    if self.positions == "sinusoidal" and self.block.dim % 2:
+      raise ConfigError(f"block.dim={self.block.dim}: must be even for sinusoidal positions")
     if self.tied and self.pool != "none":
       raise ConfigError(f"pool={self.pool}: a tied output layer predicts tokens, at each position")
 

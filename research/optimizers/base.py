@@ -25,7 +25,7 @@ class Optimizer:
     learning_rate: the peak rate.
     schedule: how the rate goes over the run.
     learning_rate_rules: (regex over a parameter's path, factor on its rate); 0 freezes it.
-    clip_norm: largest norm of the whole gradient, or None.
+    clip_norm: largest norm of the gradient of all trained parameters together, or None.
     l2: adds l2·w to the gradient of each weight, that is, l2/2·‖w‖² to the loss.
     l1: soft-thresholds each weight after its update, a proximal step on l1·‖w‖₁ that gives exact zeros. Under an
       adaptive optimizer it is not rescaled as the gradient is.
@@ -44,7 +44,7 @@ class Optimizer:
     for name in ("learning_rate", "l1", "l2"):
       if not getattr(self, name) >= 0:
         raise ConfigError(f"{name}={getattr(self, name)}: must not be negative")
-    if self.clip_norm is not None and self.clip_norm <= 0:
+    if self.clip_norm is not None and not self.clip_norm > 0:
       raise ConfigError(f"clip_norm={self.clip_norm}: must be above 0, or None")
     rules.check(self.learning_rate_rules)
     rules.check(self.penalty_rules)
@@ -96,6 +96,11 @@ class DecoupledDecay(Optimizer):
   """
 
   weight_decay: float = 0.0
+
+  def __post_init__(self):
+    super().__post_init__()
+    if not self.weight_decay >= 0:
+      raise ConfigError(f"weight_decay={self.weight_decay}: must not be negative")
 
   def decay(self, params: Tree) -> optax.GradientTransformation:
     """Adds weight_decay·w to a direction."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from research.config import to_json
 from research.report.markup import fold, legend, number, run_name, table, text
 from research.studies.base import Findings
+from research.training.progress import duration
 
 _NO_DEFAULT = object()
 
@@ -19,7 +20,7 @@ def time_spent(seconds: Mapping[str, float], curves: Mapping[str, Sequence[Mappi
   total = float(seconds["total"]) if _is_number(seconds.get("total")) else sum(parts.values())
   if parts and total - sum(parts.values()) > 0.005 * total:
     parts["everything else"] = total - sum(parts.values())
-  facts = [f"<b>{_duration(total)}</b> in all"] if total > 0 else []
+  facts = [f"<b>{duration(total)}</b> in all"] if total > 0 else []
   speeds: dict[str, list[float]] = {}
   for rows in curves.values():
     for key, value in ((k, v) for row in rows for k, v in row.items() if k.startswith("speed/") and _is_number(v)):
@@ -32,20 +33,12 @@ def time_spent(seconds: Mapping[str, float], curves: Mapping[str, Sequence[Mappi
   colour = {name: f"var(--series-{8 if name == 'everything else' else i % 7 + 1})" for i, name in enumerate(parts)}
   bar = "".join(f'<span style="--c: {colour[name]}; width: {share[name]:.2f}%"></span>' for name in parts)
   words = text(", ".join(f"{name} {share[name]:.1f} %" for name in parts))
-  keys = legend([("bars", colour[name], f"{name} {share[name]:.1f} % · {_duration(parts[name])}") for name in parts])
+  keys = legend([("bars", colour[name], f"{name} {share[name]:.1f} % · {duration(parts[name])}") for name in parts])
   return f'{lead}<div class="card time"><div class="bar" role="img" aria-label="{words}">{bar}</div>{keys}</div>'
 
 
 def _is_number(value) -> bool:
   return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _duration(seconds: float) -> str:
-  if seconds < 90:
-    return f"{number(seconds, 3)} s"
-  if seconds < 3600:
-    return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
-  return f"{seconds // 3600:,.0f} h {seconds % 3600 // 60:02.0f} min"
 
 
 def listing(items: Sequence) -> str:

@@ -56,7 +56,7 @@ class TensorParallelCollectives(Study):
   Attributes:
     num_devices: devices the kernels are split over.
     num_layers: Transformer layers.
-    dim: model width.
+    dim: model width; a multiple of num_devices.
     num_heads: attention heads; a multiple of num_devices.
     hidden_dim: hidden width of the MLP; a multiple of num_devices.
     batch_size: sequences.

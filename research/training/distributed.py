@@ -25,7 +25,7 @@ def initialize(coordinator: str | None, num_processes: int | None, process_id: i
     if not 0 <= process_id < num_processes:
       raise ConfigError(f"--process_id={process_id}: must be from 0 to num_processes - 1 = {num_processes - 1}")
     jax.distributed.initialize(coordinator, num_processes, process_id)
-  elif ("SLURM_PROCID" in os.environ and int(os.environ["SLURM_NTASKS"]) > 1) or _on_tpu_vm():
+  elif ("SLURM_PROCID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1) or _on_tpu_vm():
     jax.distributed.initialize()
 
 

@@ -14,7 +14,9 @@ def say(text: str) -> None:
 
 
 def duration(seconds: float) -> str:
-  """`8 s`, `3 min 20 s`, `2 h 05 min`."""
+  """`0.8 s`, `8 s`, `3 min 20 s`, `2 h 05 min`."""
+  if seconds < 10:
+    return f"{seconds:.2g} s"
   seconds = round(seconds)
   if seconds < 60:
     return f"{seconds} s"

@@ -57,6 +57,8 @@ class Training:
       raise ConfigError("training.evaluate_with=average needs training.average_decay above 0")
     if self.best_metric is None and (self.evaluate_with == "best" or self.stopping.patience):
       raise ConfigError("training.best_metric must name a split/metric for evaluate_with=best and stopping.patience")
+    if self.best_metric is not None and not self.evaluate_every.amount:
+      raise ConfigError("training.best_metric needs evaluations: training.evaluate_every must be above 0")
 
   def schedule(self, *, batch_size: int, examples: int) -> Schedule:
     """Turns every duration into steps, once; rounded up to whole calls. Raises ConfigError where they do not fit."""

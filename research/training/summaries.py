@@ -48,7 +48,8 @@ class Summaries:
     if wandb_project:
       import wandb
 
-      self._wandb = wandb.init(project=wandb_project, dir=str(folder), config=config, id=folder.name, resume="allow")
+      name = "-".join(folder.parts[-4:])  # unlike for each run, seed and member
+      self._wandb = wandb.init(project=wandb_project, dir=str(folder), config=config, id=name, resume="allow")
 
   def write(self, step: int, values: dict[str, float]) -> None:
     """Writes one row; names are `split/metric`."""
