@@ -59,12 +59,13 @@ def make_step(task: Task, definition, optimizer: optax.GradientTransformationExt
 
 
 def _add(window, sums, gradient, step):
-  """Adds a step's sums to the window, and notes the first step and parameter whose gradient is not finite."""
+  """Adds a step's sums to the window, and notes the first step whose loss (-1) or gradient (its parameter) is not finite."""
   wide = (g.astype(jnp.promote_types(g.dtype, jnp.float32)) for g in jax.tree.leaves(gradient))
   squares = jnp.stack([jnp.sum(jnp.square(g)) for g in wide])
   norm = jnp.sqrt(jnp.sum(squares))
-  healthy = jnp.isfinite(norm) & jnp.isfinite(sums["loss"][0])
-  leaf = jnp.where(jnp.all(jnp.isfinite(squares)), -1, jnp.argmin(jnp.isfinite(squares)))
+  finite_loss = jnp.isfinite(sums["loss"][0])
+  healthy = finite_loss & jnp.isfinite(norm)
+  leaf = jnp.where(finite_loss, jnp.argmin(jnp.isfinite(squares)), -1)
   seen = window["first_bad"][0] >= 0
   first_bad = jnp.where(healthy | seen, window["first_bad"], jnp.stack([step, leaf]).astype(jnp.int32))
   added = {name: window[name] + value for name, value in sums.items()}
