@@ -56,6 +56,11 @@ def load(path: pathlib.Path) -> ModuleType:
   return module
 
 
+def config_hashes() -> dict[str, str]:
+  """The hash of each experiment's settings as they are now. Imports all experiments."""
+  return {name: config.config_hash(load(path).experiment()) for name, path in experiments().items()}
+
+
 class _Parser(flags.ArgumentParser):
   """Reads a leaf's text by its declared type."""
 

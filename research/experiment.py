@@ -158,10 +158,6 @@ class Comparison:
     del findings
     return Findings(metrics={})
 
-  def objective(self, seed: int, data_dir=None) -> tuple[Any, Any] | None:
-    """The first member's."""
-    return next(iter(self.members.values())).objective(seed, data_dir)
-
 
 def sweep(base: Experiment | Study, overrides: list[dict[str, Any]], *, paper: Paper, targets: tuple[Target, ...],
           seeds: tuple[int, ...] = (0, 1, 2)) -> Comparison:

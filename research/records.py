@@ -107,8 +107,11 @@ def read_all(folder: pathlib.Path = FOLDER) -> dict[str, dict]:
   return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
 
 
-def table(records: dict[str, dict]) -> str:
-  """The results as a Markdown table: a row an experiment, its first targets beside what was measured."""
+def table(records: dict[str, dict], hashes: dict[str, str]) -> str:
+  """The results as a Markdown table: a row an experiment, its first targets beside what was measured.
+
+  A record whose settings are no longer the experiment's (by its hash in `hashes`) is listed as older.
+  """
   rows = ["| experiment | paper | verdict | what was measured | cost |", "| --- | --- | --- | --- | --- |"]
   for name, record in records.items():
     paper = record["paper"]
@@ -119,7 +122,8 @@ def table(records: dict[str, dict]) -> str:
     first, *others = paper["authors"].split(", ")
     authors = paper["authors"] if len(others) < 3 else f"{first} et al."
     source = f"[{authors} {paper['year']}]({paper['url']})"
-    rows.append(f"| `{name}` | {source} | **{record['verdict']}** | {shown} | {cost} |")
+    older = "" if record["config_hash"] == hashes[name] else " (older settings)"
+    rows.append(f"| `{name}` | {source} | **{record['verdict']}**{older} | {shown} | {cost} |")
   return "\n".join(rows)
 
 
@@ -131,7 +135,7 @@ def _cell(row: dict) -> str:
   return f"{row['metric'].replace('|', '¦')} {value}{interval} (criterion {row['criterion']}{published}{verdict})"
 
 
-def with_table(readme: str, records: dict[str, dict]) -> str:
+def with_table(readme: str, records: dict[str, dict], hashes: dict[str, str]) -> str:
   """The README with its results table made anew."""
   before, rest = readme.split(_BEGIN)
-  return f"{before}{_BEGIN}\n{table(records)}\n{_END}{rest.split(_END)[1]}"
+  return f"{before}{_BEGIN}\n{table(records, hashes)}\n{_END}{rest.split(_END)[1]}"

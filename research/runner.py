@@ -13,8 +13,9 @@ import jax
 from absl import flags
 from etils import epath
 
-from research import config, paper, records, workdir
+from research import command_line, config, paper, records, workdir
 from research.config import ConfigError, UserError
+from research.experiment import Comparison
 from research.report.page import write_report
 from research.studies.base import Findings
 from research.training import distributed, summaries
@@ -38,7 +39,7 @@ def run(name: str, summary: str, experiment: Any, default: Any, options: flags.F
       case "evaluate":
         return evaluate(name, summary, experiment, default, seeds, data_dir, options.workdir)
       case "check_gradients":
-        return check_gradients(experiment, seeds, data_dir)
+        return check_gradients(experiment, seeds[0], data_dir)
       case "record":
         return record(name, options.workdir)
   except Interrupted as end:
@@ -124,6 +125,8 @@ def _print(result: dict) -> None:
     published = f", published {row['published']:g}" if row["published"] is not None else ""
     print(f"{row['verdict']:15} {row['metric']} = {value}{interval}  ({'control, must fail ' if row['control'] else ''}"
           f"{row['criterion']}{published})" + (f": {row['reason']}" if row["reason"] else ""))
+  if result["stopped"]:
+    print(f"stopped early: {result['stopped']}")
   print(f"{result['experiment']}: {result['verdict']} in {duration(result['seconds']['total'])}")
 
 
@@ -136,19 +139,24 @@ def evaluate(name, summary, experiment, default, seeds, data_dir, folder_flag) -
   return conclude(name, summary, experiment, default, findings, whole, records.environment())
 
 
-def check_gradients(experiment, seeds, data_dir) -> int:
-  """Compares the gradient of the experiment's loss with central differences. Returns 1 if they differ."""
-  from research.training import gradient_check
+def check_gradients(experiment, seed: int, data_dir) -> int:
+  """Compares the gradient of each member's loss with central differences. Returns 1 if they differ."""
+  from research.training import gradient_check  # here: it needs float64, which only this mode has
 
-  objective = experiment.objective(seeds[0], data_dir)
-  if objective is None:
+  members = experiment.members if isinstance(experiment, Comparison) else {"": experiment}
+  objectives = {name: member.objective(seed, data_dir) for name, member in members.items()}
+  objectives = {name: objective for name, objective in objectives.items() if objective is not None}
+  if not objectives:
     raise ConfigError("this experiment minimises no differentiable loss; there is no gradient to check")
-  rows = gradient_check.check(*objective, seed=seeds[0])
-  for row in rows:
-    print(f"{'ok   ' if row.agrees else 'WRONG'} {row.path:40} automatic {row.automatic: .9e}  central {row.central: .9e}  "
-          f"relative error {row.error:.1e}")
-  wrong = [row.path for row in rows if not row.agrees]
-  print(f"the gradient is wrong in {', '.join(wrong)}" if wrong else f"the gradient agrees in all {len(rows)} parameters")
+  wrong, checked = [], 0
+  for name, objective in objectives.items():
+    for row in gradient_check.check(*objective, seed=seed):
+      path = f"{name}/{row.path}" if name else row.path
+      print(f"{'ok   ' if row.agrees else 'WRONG'} {path:40} automatic {row.automatic: .9e}  "
+            f"central {row.central: .9e}  relative error {row.error:.1e}")
+      checked += 1
+      wrong += [] if row.agrees else [path]
+  print(f"the gradient is wrong in {', '.join(wrong)}" if wrong else f"the gradient agrees in all {checked} parameters")
   return 1 if wrong else 0
 
 
@@ -161,6 +169,6 @@ def record(name, folder_flag) -> int:
     say("note: the code of this run was not committed (its git hash ends in +)")
   workdir.write_json(epath.Path(records.FOLDER) / f"{name}.json", result)
   readme = epath.Path(records.FOLDER).parent.parent / "README.md"
-  workdir.write_text(readme, records.with_table(readme.read_text(), records.read_all()))
+  workdir.write_text(readme, records.with_table(readme.read_text(), records.read_all(), command_line.config_hashes()))
   print(f"experiments/records/{name}.json", file=sys.stdout)
   return 0
