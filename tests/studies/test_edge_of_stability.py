@@ -32,6 +32,7 @@ def test_largest_eigenvalue_of_a_network_is_that_of_its_full_hessian():
   assert value == pytest.approx(full, rel=1e-3)
 
 
+@pytest.mark.heavy
 def test_sharpness_rises_to_the_limit_and_not_above():
   study = config.override(edge_of_stability.experiment(), {
       "num_examples": 200, "widths": (32, 32), "learning_rates": (0.4, 0.05), "steps": 1_200, "sharpness_every": 50,

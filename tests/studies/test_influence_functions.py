@@ -35,6 +35,7 @@ def test_problem_has_only_the_classes_and_splits_by_seed():
   assert not np.array_equal(x, study()._problem(1)[0][0])
 
 
+@pytest.mark.heavy
 def test_influence_is_nearer_to_retraining_than_its_rivals_and_exact_when_examples_hardly_matter():
   metrics = study().measure(0, InMemory()).metrics
   assert metrics["gradient_left"] < 1e-10

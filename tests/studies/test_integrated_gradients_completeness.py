@@ -22,6 +22,7 @@ def test_the_gap_closes_and_black_pixels_get_nothing():
   assert np.shape(pictures.rows[1][0].pixels) == (48, 48)
 
 
+@pytest.mark.heavy
 def test_the_objective_is_the_training_loss():
   loss, params = integrated_gradients_completeness.experiment().objective(0)
   assert float(loss(params)) == pytest.approx(np.log(10), abs=1)

@@ -43,6 +43,7 @@ def test_one_batch_of_everything_is_gradient_descent_with_momentum():
   assert apply(trained, x).shape == (12, 10)
 
 
+@pytest.mark.heavy
 def test_wide_networks_fit_noise_that_narrow_ones_cannot():
   metrics = study(widths=(4, 64), valley=4, noise=0.5, rate=0.1).measure(0, InMemory()).metrics
   assert metrics["train_noisy_64"] == 0 < metrics["train_noisy_4"]

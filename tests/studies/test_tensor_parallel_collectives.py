@@ -16,6 +16,7 @@ def study(**changes):
   return config.override(tensor_parallel_collectives.experiment(), SMALL | changes)
 
 
+@pytest.mark.heavy
 def test_positions_see_only_the_past():
   layers, x_BTD = study()._problem(0)
   gradient_BTD = jax.jit(jax.grad(lambda x: jnp.sum(apply_layers(layers, x)[:, 3])))(x_BTD)

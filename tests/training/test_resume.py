@@ -235,6 +235,7 @@ def losses(run: pathlib.Path, first: int, last: int) -> np.ndarray:
   return np.array([row["train/loss"] for row in rows])
 
 
+@pytest.mark.heavy
 def test_goes_on_with_other_numbers_of_devices(tmp_path):
   command = [f"--experiment={recipes.write(tmp_path)}", "--training.steps=36", "--training.log_every=1",
              "--training.keep_last=9"]
