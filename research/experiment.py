@@ -18,7 +18,7 @@ from research.data.dataset import Data, Opened
 from research.fit import Fit
 from research.optimizers.schedule import Length
 from research.paper import Paper, Target
-from research.studies.base import Findings, Study
+from research.studies.base import Findings, Study, total_seconds
 from research.tasks.base import Task
 from research.training.settings import Training
 from research.training.state import merge, split
@@ -143,12 +143,9 @@ class Comparison:
 
   def _together(self, findings: dict[str, Findings]) -> Findings:
     prefixed = lambda part: {f"{name}/{k}": v for name, found in findings.items() for k, v in getattr(found, part).items()}
-    seconds: dict[str, float] = {}
-    for found in findings.values():
-      for part, value in found.seconds.items():
-        seconds[part] = seconds.get(part, 0.0) + value
     return Findings(
-        metrics=prefixed("metrics"), intervals=prefixed("intervals"), signatures=prefixed("signatures"), seconds=seconds,
+        metrics=prefixed("metrics"), intervals=prefixed("intervals"), signatures=prefixed("signatures"),
+        seconds=total_seconds(findings.values()),
         figures=tuple(figure for found in findings.values() for figure in found.figures),
         notes=tuple(f"{name}: {note}" for name, found in findings.items() for note in found.notes),
         stopped="; ".join(f"{name}: {found.stopped}" for name, found in findings.items() if found.stopped))

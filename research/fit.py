@@ -51,7 +51,7 @@ class Fit:
         run.folder / "checkpoints", keep_last=training.keep_last, keep_best=training.keep_best,
         best_metric=training.best_metric, best_mode="min" if better == "lower" else "max")
     run.interruption.finish = self.checkpoints.wait
-    self.statistics = make_statistics(experiment.task, self.program.definition, self.program.precision, self.mesh)
+    self.statistics = make_statistics(self.program)
     self.finite = jax.jit(lambda params: jnp.stack([jnp.isfinite(p).all() for p in jax.tree.leaves(params)]),
                           out_shardings=replicated(self.mesh))
     self.rates = experiment.optimizer.learning_rates(self.length)

@@ -17,7 +17,7 @@ from research import command_line, config, paper, records, workdir
 from research.config import ConfigError, UserError
 from research.experiment import Comparison
 from research.report.page import write_report
-from research.studies.base import Findings
+from research.studies.base import Findings, total_seconds
 from research.training import distributed, summaries
 from research.training.interruption import Interrupted, Interruption
 from research.training.progress import duration, say
@@ -74,8 +74,13 @@ def train(name, summary, experiment, default, seeds, data_dir, folder_flag) -> i
   say(config.summary(experiment))
   with Interruption(message=f"the same command goes on where it was ({folder})") as interruption:
     whole = Run(folder, data_dir, interruption)
-    findings = {seed: measured(experiment, seed, whole.child(f"seed{seed}") if len(seeds) > 1 else whole) for seed in seeds}
+    findings = {seed: measured(experiment, seed, _of_seed(whole, seed, seeds)) for seed in seeds}
   return conclude(name, summary, experiment, default, findings, whole, environment)
+
+
+def _of_seed(whole: Run, seed: int, seeds: tuple[int, ...]) -> Run:
+  """A seed alone has the whole folder."""
+  return whole.child(f"seed{seed}") if len(seeds) > 1 else whole
 
 
 def conclude(name, summary, experiment, default, findings: dict[int, Findings], run: Run, environment: dict) -> int:
@@ -88,11 +93,7 @@ def conclude(name, summary, experiment, default, findings: dict[int, Findings], 
     deviations.append(f"seeds: {default.seeds} → {seeds}")
   together = experiment.conclude(findings) if len(findings) == len(default.seeds) else Findings(metrics={})
   outcomes = [_judge(t, findings, together, "; ".join(deviations)) for t in experiment.targets]
-  children = [run.folder / "runs" / f"seed{s}" for s in seeds] if len(seeds) > 1 else [run.folder]
-  seconds = {"total": sum(spent(Run(f, None, run.interruption)) for f in children)}
-  for found in findings.values():
-    for part, value in found.seconds.items():
-      seconds[part] = seconds.get(part, 0.0) + value
+  seconds = {"total": sum(spent(_of_seed(run, seed, seeds)) for seed in seeds), **total_seconds(findings.values())}
   result = records.make(
       name, summary, experiment, outcomes, seeds=seeds, seconds=seconds,
       stopped=next((f.stopped for f in findings.values() if f.stopped), ""), deviations=deviations,
@@ -135,7 +136,7 @@ def evaluate(name, summary, experiment, default, seeds, data_dir, folder_flag) -
   folder = workdir.for_reading(name, folder_flag)
   with Interruption(message="nothing was changed") as interruption:
     whole = Run(folder, data_dir, interruption)
-    findings = {seed: experiment.evaluate(seed, whole.child(f"seed{seed}") if len(seeds) > 1 else whole) for seed in seeds}
+    findings = {seed: experiment.evaluate(seed, _of_seed(whole, seed, seeds)) for seed in seeds}
   return conclude(name, summary, experiment, default, findings, whole, records.environment())
 
 

@@ -7,10 +7,8 @@ import jax
 import numpy as np
 
 from research.metrics.base import Metric, bootstrap
-from research.tasks.base import Task
-from research.training.precision import Precision
+from research.training.program import Program
 from research.training.sharding import replicated
-from research.training.state import merge
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,14 +30,13 @@ class Evaluation:
     return {name: bootstrap(rows, metrics[name].value) for name, rows in self.rows.items()}
 
 
-def make_statistics(task: Task, definition, precision: Precision, mesh) -> Callable:
+def make_statistics(program: Program) -> Callable:
   """Returns a compiled (params, buffers, batch) -> (mask (B,), {metric: rows (B, k)}), whole on every host."""
 
   def statistics(params, buffers, batch):
-    model = merge(definition, precision.cast(params), buffers)
-    return batch["mask"], task.statistics(task.forward(model, precision.cast(batch), None), batch)
+    return batch["mask"], program.statistics(params, buffers, batch)
 
-  return jax.jit(statistics, out_shardings=replicated(mesh))
+  return jax.jit(statistics, out_shardings=replicated(program.mesh))
 
 
 def evaluate(statistics: Callable, params, buffers, batches: Iterable, metrics: dict[str, Metric],

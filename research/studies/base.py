@@ -39,6 +39,15 @@ class Findings:
     object.__setattr__(self, "metrics", {name: float(value) for name, value in self.metrics.items()})
 
 
+def total_seconds(findings: Iterable[Findings]) -> dict[str, float]:
+  """Where the time of several went, added by name."""
+  total: dict[str, float] = {}
+  for found in findings:
+    for part, value in found.seconds.items():
+      total[part] = total.get(part, 0.0) + value
+  return total
+
+
 class Parts(Protocol):
   """Where a study keeps the finished parts of its work."""
 

@@ -28,8 +28,7 @@ class Program:
 
   Attributes:
     mesh: the devices.
-    definition: the network's structure.
-    precision: formats.
+    statistics: (params, buffers, batch) -> {metric: rows (B, k)}, without randomness.
     abstract: the state's shapes, types and shardings.
     create: key -> state, made where it will live.
     step: (state, batch) -> state, `steps_per_call` steps; the state is donated.
@@ -38,8 +37,7 @@ class Program:
   """
 
   mesh: Mesh
-  definition: Any
-  precision: Precision
+  statistics: Callable
   abstract: TrainState
   create: Callable
   step: Any
@@ -85,7 +83,7 @@ def build(*, model, task: Task, optimizer, training: Training, spec: dict, lengt
   place = batch_sharding(mesh, chunked=chunked)
   fresh = jax.jit(lambda: states.fresh_window(widths), out_shardings=replicated(mesh))
   return Program(
-      mesh, definition, precision,
+      mesh, statistics,
       abstract=jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings),
       create=jax.jit(create, out_shardings=shardings),
       step=jax.jit(whole_step, donate_argnums=0, out_shardings=shardings),
