@@ -52,9 +52,6 @@ class Fit:
         best_metric=training.best_metric, best_mode="min" if better == "lower" else "max")
     run.interruption.finish = self.checkpoints.wait
     self.statistics = make_statistics(self.program)
-    self.finite = jax.jit(lambda params: jnp.stack([jnp.isfinite(p).all() for p in jax.tree.leaves(params)]),
-                          out_shardings=replicated(self.mesh))
-    self.rates = experiment.optimizer.learning_rates(self.length)
     self.seconds = dict.fromkeys(("compile", "input", "step", "evaluation", "checkpoint"), 0.0)
     self.values: dict[str, float] = {}  # the newest log line and evaluation, by split/metric
 
@@ -74,9 +71,7 @@ class Fit:
     start = int(state.step)
     if start:
       say(f"{self.run.label}goes on at step {start:,}")
-    traced = self.program.step.trace(self.program.abstract, self.program.batch)
-    self.flops = flops.count_jaxpr(traced.jaxpr).total / self.schedule.steps_per_call
-    compiled = traced.lower().compile()
+    compiled = self.compile()
     self.seconds["compile"] += time.monotonic() - begin
 
     self.progress = Progress(self.schedule.total, start, self.run.label)
@@ -90,11 +85,23 @@ class Fit:
       try:
         state, _, stop = loop.run(
             state, compiled, batches, self.schedule, callbacks, self.run.interruption, self.seconds,
-            self.program.fresh_window, evaluated=facts.get("evaluated", 0), stop=facts.get("stop", ""))
+            self.fresh_window, evaluated=facts.get("evaluated", 0), stop=facts.get("stop", ""))
       except Interrupted:
         self.checkpoints.wait()  # that the last step could not be saved must be said
         raise
     return state, {"stop": stop}
+
+  def compile(self) -> Callable[[TrainState, dict], TrainState]:
+    """Everything that the loop will call, so that it never stands still for a compiler. Returns the step."""
+    self.checkpoints.prepare()
+    traced = self.program.step.trace(self.program.abstract, self.program.batch)
+    self.flops = flops.count_jaxpr(traced.jaxpr).total / self.schedule.steps_per_call
+    finite = jax.jit(lambda params: jnp.stack([jnp.isfinite(p).all() for p in jax.tree.leaves(params)]),
+                     out_shardings=replicated(self.mesh))
+    self.finite = finite.trace(self.program.abstract.params).lower().compile()
+    self.fresh_window = self.program.fresh_window.lower().compile()
+    self.learning_rates = self._learning_rates()
+    return traced.lower().compile()
 
   def findings(self, state: TrainState, facts: dict) -> Findings:
     """Evaluates on every split, with bootstrap intervals."""
@@ -125,6 +132,15 @@ class Fit:
         states = [self._restored(step).params for step in steps]
         return jax.tree.map(lambda *p: sum(p) / len(p), *states), state.buffers
 
+  def _learning_rates(self) -> dict[int, float]:
+    """Of every log step, computed at once: one by one, each would wait for the device's step under way."""
+    if not self.schedule.log:
+      return {}
+    period, total = self.schedule.log, self.schedule.total
+    steps = np.minimum(np.arange(period, total + period, period), total)
+    rates = jax.jit(jax.vmap(self.experiment.optimizer.learning_rates(self.length)))(steps - 1)
+    return dict(zip(steps.tolist(), np.asarray(rates).tolist(), strict=True))
+
   def _restored(self, step: int) -> TrainState:
     return self.checkpoints.restore(step, self.program.abstract)[0]
 
@@ -140,7 +156,7 @@ class Fit:
     values = {f"train/{name}": metric.value(window[name]) for name, metric in self.metrics.items()}
     rate = self.progress.rate(step)
     examples = rate * self.experiment.data.batch_size
-    learning_rate = float(self.rates(step - 1))
+    learning_rate = self.learning_rates[step]
     self.summaries.write(step, {**values, "train/grad_norm": norm, "train/learning_rate": learning_rate,
                                 "speed/examples_per_second": examples, "speed/flops_per_second": rate * self.flops})
     self.values.update(values)

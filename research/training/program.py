@@ -42,7 +42,7 @@ class Program:
   create: Callable
   step: Any
   batch: dict
-  fresh_window: Callable[[], dict]
+  fresh_window: Any
 
 
 def build(*, model, task: Task, optimizer, training: Training, spec: dict, length: Length, mesh: Mesh) -> Program:

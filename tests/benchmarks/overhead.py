@@ -126,7 +126,7 @@ def measure(experiment: Experiment, segment: int) -> list[tuple[float, float]]:
   """A whole run of the real loop with its input, log lines, summaries and checkpoints, in turns with the bare one."""
   with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
     fit = Fit(experiment, 0, Run(epath.Path(folder), None, stack.enter_context(Interruption())))
-    compiled = fit.program.step.trace(fit.program.abstract, fit.program.batch).lower().compile()
+    compiled = fit.compile()
     bare = Bare(experiment)
     bare.turn(segment)  # compiled and warm
     turns = TakingTurns(compiled, bare, segment)
@@ -136,7 +136,7 @@ def measure(experiment: Experiment, segment: int) -> list[tuple[float, float]]:
     callbacks = loop.Callbacks(log=fit._log, evaluate=fit._evaluate, save=fit._save, live=fit.progress.live)
     with fit.checkpoints, contextlib.closing(batches):
       loop.run(fit.program.create(jax.random.key(0)), turns, batches, fit.schedule, callbacks, fit.run.interruption,
-               fit.seconds, fit.program.fresh_window)
+               fit.seconds, fit.fresh_window)
   return turns.seconds[1:]
 
 

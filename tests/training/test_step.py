@@ -107,6 +107,19 @@ def test_eight_devices_equal_one(sharding):
     assert moments and all(m.sharding == kernel.sharding for m in moments)
 
 
+def test_one_gradient_on_eight_devices_is_that_on_one():
+  gradients = []
+  for devices in (1, 8):
+    made = make(optimizer=GradientDescent(learning_rate=1.0), devices=devices)  # the step is the gradient
+    state = made.create(jax.random.key(0))
+    before = jax.device_get(state.params)
+    after = jax.device_get(made.step(state, next(batches(1, place=batch_sharding(made.mesh)))).params)
+    gradients.append(jax.tree.leaves(jax.tree.map(np.subtract, before, after)))
+  assert all(np.abs(g).max() > 1e-3 for g in gradients[0])
+  for one, eight in zip(*gradients, strict=True):
+    np.testing.assert_allclose(eight, one, rtol=1e-5, atol=1e-5 * np.abs(one).max())
+
+
 def test_batch_statistics_and_average_move_with_training():
   model = cnn.Config(channels=(4,), kernels=(3,), strides=(1,), paddings=(1,), batch_norm=True)
   made = make(Training(steps=Duration(100), average_decay=0.5), model=model, shape=(8, 8, 1))
