@@ -43,7 +43,7 @@ class Fit:
     self.mesh = training.sharding.mesh()
     self.program = program.build(
         model=experiment.model, task=experiment.task, optimizer=experiment.optimizer, training=training,
-        spec=experiment.data.spec(self.opened), length=self.length, mesh=self.mesh)
+        spec=experiment.data.spec(self.opened), length=self.length, mesh=self.mesh, on_device=experiment.data.on_device)
     self.metrics = experiment.task.metrics
     better = self.metrics[(training.best_metric or "/loss").rpartition("/")[2]].better
     self.watch = Watch(training.stopping, better)

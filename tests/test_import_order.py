@@ -11,10 +11,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 # Each may import what stands before it, and itself.
 ORDER = [
-    "config_values", "config", "rules", "figures", "paper", "preprocessing", "data", "nn", "models", "metrics", "tasks",
-    "optimizers", "flops",
-    "training", "evaluation", "interpretation", "studies", "report", "records", "workdir", "fit", "experiment",
-    "command_line", "runner", "experiments", "launch",
+    "config_values", "config", "rules", "figures", "paper", "preprocessing", "augmentation", "data", "nn", "models",
+    "pretrained", "metrics", "tasks", "optimizers", "flops", "training", "evaluation", "interpretation", "studies", "report",
+    "records", "workdir", "fit", "experiment", "command_line", "runner", "experiments", "launch",
 ]
 
 

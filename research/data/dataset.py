@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
+from research.augmentation.base import OnDevice
 from research.config import ConfigError, detail
 from research.data.examples import DataError, Examples
 from research.data.loading import BrokenRecords, Feature, Loader
@@ -25,6 +26,7 @@ class Data:
     train: the training examples; None where nothing is trained.
     evaluation: split name to its examples.
     transforms: done to the examples of all splits, in this order; those that augment do so in training only.
+    on_device: done to batches on the devices, inside the compiled step: float work.
     batch_size: training examples a step, over all devices.
     eval_batch_size: examples an evaluation step, over all devices.
     shuffle: whether training takes the examples in a new random order each epoch, or as they are stored.
@@ -36,6 +38,7 @@ class Data:
   train: Source | None
   evaluation: dict[str, Source]
   transforms: tuple[Transform, ...] = ()
+  on_device: tuple[OnDevice, ...] = ()
   batch_size: int
   eval_batch_size: int = 256
   shuffle: bool = True

@@ -55,6 +55,17 @@ class Source:
     """Opens the examples regardless of `skip` and `limit`."""
     raise TypeError(f"{type(self).__name__} defines no open_all")
 
+  def class_names(self, data_dir: str | None) -> tuple[str, ...] | None:
+    """The names of the classes by their numbers, where the data say them.
+
+    Args:
+      data_dir: as for `open`.
+
+    Raises:
+      DataError: the data are missing or damaged.
+    """
+    return None
+
 
 # --- files -----------------------------------------------------------------------------------------------------------
 
@@ -80,6 +91,8 @@ class Records(Source):
   """Encoded files packed into one .npz: `data` holds their bytes one after another (uint8), `offsets` where each begins
   and the last ends. The feature `record` is the bytes of one; further arrays are features too, but for `key`, which
   names the examples. So is each field of a .jsonl of the same name, an object a line for every record.
+
+  A `classes.json` in the same folder, a list, names the classes.
 
   Attributes:
     path: the .npz, below the data folder.
@@ -109,6 +122,18 @@ class Records(Source):
       name, length = next(iter(wrong.items()))
       raise DataError(f"{path} is damaged: {len(offsets) - 1} records, but {length} entries of {name!r}")
     return _RecordExamples(data, offsets, columns, keys)
+
+  def class_names(self, data_dir: str | None) -> tuple[str, ...] | None:
+    path = find(data_dir, self.path).parent / "classes.json"
+    if not path.exists():
+      return None
+    try:
+      names = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+      raise DataError(f"{path} is damaged: {_one_line(error)}") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+      raise DataError(f"{path} is damaged: it is no list of names")
+    return tuple(names)
 
 
 class _RecordExamples(Examples):

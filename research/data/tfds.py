@@ -22,19 +22,12 @@ class TFDS(Source):
   split: str
 
   def open_all(self, data_dir: str | None) -> Examples:
-    import tensorflow_datasets as tfds  # here: its import takes two seconds
-
-    where = f"{data_dir or '~/tensorflow_datasets'}"
+    builder, where = self._builder(data_dir), _folder(data_dir)
     prepare = (f"prepare it once with network: python -c \"import tensorflow_datasets as t; t.builder('{self.name}', "
                f"data_dir='{where}', file_format='array_record').download_and_prepare()\" (files fetched by hand go to "
                f"{where}/downloads/manual), or give --data_dir the folder that holds it")
     try:
-      builder = tfds.builder(self.name, data_dir=data_dir, try_gcs=False)
-    except Exception as error:  # not in the catalogue, or its code needs TensorFlow, and no prepared files either
-      raise DataError(f"TFDS data set {self.name!r} is not in {where} and cannot be built without TensorFlow "
-                      f"({type(error).__name__}); prepare it elsewhere and copy it there") from error
-    try:
-      source = builder.as_data_source(split=self.split)  # ty: ignore[missing-argument]  wrapt's stubs take it for unbound
+      source = builder.as_data_source(split=self.split)
       num = len(source)
     except Exception as error:  # files, formats and split notation have each their own way of failing
       if not builder.is_prepared():
@@ -48,6 +41,26 @@ class TFDS(Source):
     if not num:
       raise DataError(f"TFDS data set {self.name!r}: split {self.split!r} is empty")
     return _TFDSExamples(source, f"{self.name}/{self.split}", num)
+
+  def class_names(self, data_dir: str | None) -> tuple[str, ...] | None:
+    import tensorflow_datasets as tfds  # here: its import takes two seconds
+
+    features = self._builder(data_dir).info.features
+    labels = [feature for feature in features.values() if isinstance(feature, tfds.features.ClassLabel)]
+    return tuple(labels[0].names) if len(labels) == 1 else None
+
+  def _builder(self, data_dir: str | None):
+    import tensorflow_datasets as tfds  # here: its import takes two seconds
+
+    try:
+      return tfds.builder(self.name, data_dir=data_dir, try_gcs=False)
+    except Exception as error:  # not in the catalogue, or its code needs TensorFlow, and no prepared files either
+      raise DataError(f"TFDS data set {self.name!r} is not in {_folder(data_dir)} and cannot be built without TensorFlow "
+                      f"({type(error).__name__}); prepare it elsewhere and copy it there") from error
+
+
+def _folder(data_dir: str | None) -> str:
+  return f"{data_dir or '~/tensorflow_datasets'}"
 
 
 class _TFDSExamples(Examples):

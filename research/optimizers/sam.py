@@ -33,6 +33,10 @@ class SAM:
     """As the base optimizer's."""
     return self.base.learning_rates(length)
 
+  def trained(self, params: Tree) -> Tree:
+    """As the base optimizer's."""
+    return self.base.trained(params)
+
   def build(self, params: Tree, length: Length) -> optax.GradientTransformationExtraArgs:
     """As the base optimizer's; `update` must be given grad_fn."""
     inner, trained = self.base.build(params, length), self.base.trained(params)

@@ -12,14 +12,65 @@ import jax
 from flax import nnx
 from jax.sharding import Mesh
 
+from research.augmentation import base as augmentation
+from research.augmentation.base import OnDevice
 from research.optimizers.schedule import Length
 from research.tasks.base import Task
 from research.training import state as states
-from research.training.precision import Precision
+from research.training.precision import Format, Precision
 from research.training.settings import Training
 from research.training.sharding import batch_sharding, replicated, state_shardings
 from research.training.state import TrainState
 from research.training.step import make_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """A network and what it is asked for, before anything is known of training.
+
+  Attributes:
+    construct: rngs -> module.
+    definition: of the module, as nnx.split gives it.
+    params, buffers: abstract, as plain trees.
+    forward: (params, buffers, batch, key) -> (outputs, the batch as the network saw it, buffers after it); key None for
+      evaluation.
+    rows: the same arguments -> ({metric: rows (B, k)}, buffers after it).
+  """
+
+  construct: Callable[[nnx.Rngs], nnx.Module]
+  definition: Any
+  params: Any
+  buffers: Any
+  forward: Callable
+  rows: Callable
+
+
+def network(*, model, task: Task, on_device: tuple[OnDevice, ...], spec: dict, precision: Format) -> Network:
+  """Puts transforms on the device, network and task in a row.
+
+  Args:
+    model: the network's configuration.
+    task: what is learned.
+    on_device: what is done to a batch before the network sees it.
+    spec: one batch as ShapeDtypeStructs, over all devices.
+    precision: of the computation.
+  """
+  policy = Precision(precision)
+  seen = jax.eval_shape(lambda batch: augmentation.apply(on_device, batch, None), spec)
+  construct = lambda rngs: model.build(seen["inputs"], task.num_outputs, rngs)
+  definition, params, buffers = jax.eval_shape(lambda: states.split(construct(nnx.Rngs(0))))
+
+  def forward(params, buffers, batch, key):
+    module = states.merge(definition, policy.cast(params), buffers)
+    batch = augmentation.apply(on_device, batch, key)
+    outputs = task.forward(module, policy.cast(batch), key)
+    return outputs, batch, states.split(module)[2]
+
+  def rows(params, buffers, batch, key):
+    outputs, batch, buffers = forward(params, buffers, batch, key)
+    return task.statistics(outputs, batch, training=key is not None), buffers
+
+  return Network(construct, definition, params, buffers, forward, rows)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +79,7 @@ class Program:
 
   Attributes:
     mesh: the devices.
-    statistics: (params, buffers, batch) -> {metric: rows (B, k)}, without randomness.
+    network: what is trained.
     abstract: the state's shapes, types and shardings.
     create: key -> state, made where it will live.
     step: (state, batch) -> state, `steps_per_call` steps; the state is donated.
@@ -37,43 +88,40 @@ class Program:
   """
 
   mesh: Mesh
-  statistics: Callable
+  network: Network
   abstract: TrainState
   create: Callable
   step: Any
   batch: dict
   fresh_window: Any
 
+  def statistics(self, params, buffers, batch) -> dict[str, jax.Array]:
+    """{metric: rows (B, k)}, without randomness."""
+    return self.network.rows(params, buffers, batch, None)[0]
 
-def build(*, model, task: Task, optimizer, training: Training, spec: dict, length: Length, mesh: Mesh) -> Program:
+
+def build(*, model, task: Task, optimizer, training: Training, spec: dict, length: Length, mesh: Mesh,
+          on_device: tuple[OnDevice, ...] = ()) -> Program:
   """Assembles a run.
 
   Args:
-    model: the network's configuration.
-    task: what is learned.
+    model, task, on_device, spec: see `network`.
     optimizer: the optimizer's configuration.
     training: settings.
-    spec: one batch as ShapeDtypeStructs, over all devices.
     length: the run's length, for schedules.
     mesh: devices.
   """
-  precision = Precision(training.precision)
-  construct = lambda rngs: model.build(spec["inputs"], task.num_outputs, rngs)
-  definition, params, buffers = jax.eval_shape(lambda: states.split(construct(nnx.Rngs(0))))
-  transformation = optimizer.build(params, length)
-
-  def statistics(params, buffers, batch):
-    model = states.merge(definition, precision.cast(params), buffers)
-    return task.statistics(task.forward(model, precision.cast(batch), None), batch)
-
-  widths = {name: rows.shape[1] for name, rows in jax.eval_shape(statistics, params, buffers, spec).items()}
+  net = network(model=model, task=task, on_device=on_device, spec=spec, precision=training.precision)
+  transformation = optimizer.build(net.params, length)
+  shapes, _ = jax.eval_shape(lambda *args: net.rows(*args, None), net.params, net.buffers, spec)
+  widths = {name: rows.shape[1] for name, rows in shapes.items()}
 
   def create(key):
-    return states.create(construct, transformation, key, averaged=bool(training.average_decay), window=widths)
+    return states.create(net.construct, transformation, key, averaged=bool(training.average_decay), window=widths)
 
   abstract = jax.eval_shape(create, jax.random.key(0))
   shardings = state_shardings(mesh, abstract, training.sharding.rules)
-  step = make_step(task, definition, transformation, precision, num_microbatches=training.num_microbatches,
+  step = make_step(net.rows, transformation, optimizer.trained(net.params), num_microbatches=training.num_microbatches,
                    average_decay=training.average_decay)
   chunked = training.steps_per_call > 1
   whole_step = step
@@ -83,10 +131,9 @@ def build(*, model, task: Task, optimizer, training: Training, spec: dict, lengt
   place = batch_sharding(mesh, chunked=chunked)
   fresh = jax.jit(lambda: states.fresh_window(widths), out_shardings=replicated(mesh))
   return Program(
-      mesh, statistics,
+      mesh, net,
       abstract=jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings),
       create=jax.jit(create, out_shardings=shardings),
       step=jax.jit(whole_step, donate_argnums=0, out_shardings=shardings),
       batch=jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place), spec),
       fresh_window=fresh)
-

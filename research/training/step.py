@@ -6,23 +6,28 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from research.tasks.base import Task
-from research.training.precision import Precision
-from research.training.state import TrainState, merge, split
+from research.training.state import TrainState
 
 
-def make_step(task: Task, definition, optimizer: optax.GradientTransformationExtraArgs, precision: Precision, *,
-              num_microbatches: int = 1, average_decay: float = 0.0) -> Callable[[TrainState, dict], TrainState]:
+def make_step(rows: Callable, optimizer: optax.GradientTransformationExtraArgs, trained, *, num_microbatches: int = 1,
+              average_decay: float = 0.0) -> Callable[[TrainState, dict], TrainState]:
   """Returns step(state, batch) -> state; what is to be logged is summed up in state.window.
 
   The gradient is that of the mean loss over the real (unmasked) examples, however many micro-batches it is gathered in.
+
+  Args:
+    rows: (params, buffers, batch, key) -> ({metric: rows (B, k)}, buffers).
+    optimizer: as built for these parameters.
+    trained: a tree of bools; of the other parameters the gradient is 0 and not computed.
+    num_microbatches: parts that the batch is taken in.
+    average_decay: of the moving average, if the state has one.
   """
 
   def total_loss(params, buffers, batch, key):
-    model = merge(definition, precision.cast(params), buffers)
-    rows = task.statistics(task.forward(model, precision.cast(batch), key), batch, training=True)
-    sums = {name: batch["mask"].astype(r.dtype) @ r for name, r in rows.items()}
-    return sums["loss"][0], (sums, split(model)[2])
+    params = jax.tree.map(lambda p, t: p if t else jax.lax.stop_gradient(p), params, trained)
+    found, buffers = rows(params, buffers, batch, key)
+    sums = {name: batch["mask"].astype(r.dtype) @ r for name, r in found.items()}
+    return sums["loss"][0], (sums, buffers)
 
   def mean_loss(params, buffers, batch, key):
     total, (sums, buffers) = total_loss(params, buffers, batch, key)

@@ -13,7 +13,9 @@ from research.data.pipeline import Pipeline, evaluation_batches
 from research.data.plan import FixedBatches, InOrder
 from research.data.sources import Records
 from research.preprocessing.arrays import Noise, Scale
-from research.preprocessing.images import DecodeImage, Flip, PadCrop
+from research.preprocessing.crops import PadCrop
+from research.preprocessing.decoding import DecodeImage
+from research.preprocessing.geometry import Flip
 
 TRANSFORMS = (Scale(factor=0.5), Noise(scale=1.0))
 

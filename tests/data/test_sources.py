@@ -10,7 +10,7 @@ import pytest
 from research.config import from_json, to_json
 from research.data import sources
 from research.data.examples import DataError
-from research.preprocessing.images import DecodeImage
+from research.preprocessing.decoding import DecodeImage
 
 
 def refused(source, folder, *words):
@@ -174,6 +174,18 @@ def test_digits_are_split_by_a_seeded_permutation():
 def test_a_source_is_configuration():
   source = sources.Records(path="a.npz", limit=5)
   assert from_json(to_json(source)) == source
+
+
+def test_records_with_named_classes(tmp_path):
+  records(tmp_path / "r.npz")
+  source = sources.Records(path="r.npz")
+  assert source.class_names(tmp_path) is None and sources.JSONL(path="x.jsonl").class_names(tmp_path) is None
+  (tmp_path / "classes.json").write_text('["cat", "dog"]')
+  assert source.class_names(tmp_path) == ("cat", "dog")
+  for wrong in ('["cat"', '{"0": "cat"}', "[0, 1]"):
+    (tmp_path / "classes.json").write_text(wrong)
+    with pytest.raises(DataError, match=r"classes\.json is damaged"):
+      source.class_names(tmp_path)
 
 
 # --- real data -------------------------------------------------------------------------------------------------------

@@ -75,6 +75,13 @@ def test_parts_of_splits(prepared):
   assert len(TFDS(name="fieldwork_tiny", split="test", skip=1, limit=2).open(prepared)) == 2
 
 
+def test_classes_have_their_names(prepared, tmp_path):
+  assert TFDS(name="fieldwork_tiny", split="train").class_names(prepared) == ("0", "1", "2")
+  assert TFDS(name="imdb_reviews", split="train").class_names(str(tmp_path)) == ("neg", "pos")
+  with pytest.raises(DataError, match=r"copy it there|is not prepared"):
+    TFDS(name="no_such_set", split="train").class_names(str(tmp_path))
+
+
 def test_an_unknown_split_names_the_known_ones(prepared):
   with pytest.raises(DataError, match=r"split 'validation', cannot be read .*its splits are (test, train|train, test)"):
     TFDS(name="fieldwork_tiny", split="validation").open(prepared)

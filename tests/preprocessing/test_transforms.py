@@ -1,20 +1,12 @@
 """What each transform does, and that chance belongs to the example."""
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
+from pictures import randomness
 
-from research.preprocessing import arrays, images
+from research.preprocessing import arrays
 from research.preprocessing.randomness import Randomness
 from research.preprocessing.transform import MissingFeatureError, apply, stacked
-
-
-def randomness(indices, seed=0, epoch=0):
-  indices = np.asarray(indices)
-  return Randomness.of(seed, np.full(indices.shape, epoch), indices)
-
 
 # --- randomness ------------------------------------------------------------------------------------------------------
 
@@ -109,68 +101,3 @@ def test_only_equal_shapes_of_numbers_are_stacked():
     stacked([np.zeros(1), np.zeros(2)], "x")
   with pytest.raises(ValueError, match="'x' is no number"):
     stacked(["a"], "x")
-
-
-# --- images ----------------------------------------------------------------------------------------------------------
-
-
-def encoded(pixels, kind="PNG"):
-  file = io.BytesIO()
-  Image.fromarray(pixels).save(file, kind)
-  return file.getvalue()
-
-
-def test_decoding_is_lossless_for_png_and_brings_grey_and_colour_together():
-  colour = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-  grey = colour[..., 0].copy()
-  features = {"record": [encoded(colour), encoded(grey)], "label": np.arange(2)}
-  rgb = images.DecodeImage()(features, None)
-  assert list(rgb) == ["label", "inputs"]
-  np.testing.assert_array_equal(rgb["inputs"][0], colour)
-  np.testing.assert_array_equal(rgb["inputs"][1], np.repeat(grey[..., None], 3, -1))
-  single = images.DecodeImage(colour="grey")(features, None)["inputs"]
-  assert single[0].shape == single[1].shape == (5, 7, 1)
-  np.testing.assert_array_equal(single[1][..., 0], grey)
-
-
-def test_pad_and_crop_shifts_by_at_most_the_padding_and_every_shift_occurs():
-  image = np.zeros((2000, 5, 5, 1), np.uint8)
-  image[:, 2, 2] = 1
-  np.testing.assert_array_equal(images.PadCrop(padding=1)({"inputs": image}, None)["inputs"], image)
-  moved = images.PadCrop(padding=1)({"inputs": image}, randomness(np.arange(2000)))["inputs"]
-  assert moved.shape == image.shape
-  _, rows, columns, _ = np.nonzero(moved)
-  assert len(rows) == 2000
-  counts = np.bincount((rows - 1) * 3 + columns - 1, minlength=9)
-  assert len(counts) == 9 and counts.min() > 150
-
-
-def test_flip_mirrors_half():
-  image = np.broadcast_to(np.arange(3, dtype=np.uint8)[None, None, :, None], (1000, 2, 3, 1))
-  np.testing.assert_array_equal(images.Flip()({"inputs": image}, None)["inputs"], image)
-  flipped = images.Flip()({"inputs": image}, randomness(np.arange(1000)))["inputs"]
-  mirrored = flipped[:, 0, 0, 0] == 2
-  assert 420 < mirrored.sum() < 580
-  np.testing.assert_array_equal(flipped[mirrored], image[mirrored][:, :, ::-1])
-  np.testing.assert_array_equal(flipped[~mirrored], image[~mirrored])
-
-
-def test_resize_and_centre_crop_keeps_the_aspect_and_the_middle():
-  ramp = np.broadcast_to(np.linspace(0, 255, 80)[None, :, None], (40, 80, 3)).astype(np.uint8)
-  out = images.ResizeCrop(size=20, resize=20)({"inputs": [ramp, ramp[:, ::-1]]}, None)["inputs"]
-  assert [x.shape for x in out] == [(20, 20, 3)] * 2
-  assert abs(out[0].mean() - 127.5) < 1  # the centre of a ramp has its mean, and half its range
-  assert abs(int(out[0][0, 0, 0]) - 64) < 5 and abs(int(out[0][0, -1, 0]) - 191) < 5
-  same = np.random.default_rng(0).integers(0, 256, (20, 20, 1), np.uint8)
-  np.testing.assert_array_equal(images.ResizeCrop(size=20, resize=20)({"inputs": [same]}, None)["inputs"][0], same)
-
-
-def test_random_crops_cover_the_stated_area_and_repeat():
-  ramp = np.broadcast_to(np.linspace(0, 255, 90)[None, :, None], (90, 90, 1)).astype(np.uint8)
-  crop = images.ResizeCrop(size=16, resize=16, area=(0.25, 0.25), flip=False)
-  out = np.stack(crop({"inputs": [ramp] * 200}, randomness(np.arange(200)))["inputs"])
-  width = (out[:, 0, -1, 0].astype(float) - out[:, 0, 0, 0]) / 255
-  assert width.min() > 0.38 and width.max() < 0.6 and width.std() > 0.02  # 0.5 times the root of 3/4 to 4/3
-  np.testing.assert_array_equal(out[7], crop({"inputs": [ramp]}, randomness([7]))["inputs"][0])
-  with pytest.raises(ValueError, match="size=300"):
-    images.ResizeCrop(size=300)
