@@ -56,9 +56,9 @@ def load(path: pathlib.Path) -> ModuleType:
   return module
 
 
-def config_hashes() -> dict[str, str]:
-  """The hash of each experiment's settings as they are now. Imports all experiments."""
-  return {name: config.config_hash(load(path).experiment()) for name, path in experiments().items()}
+def load_all() -> dict[str, Any]:
+  """Every experiment with its own settings. Imports all their files."""
+  return {name: load(path).experiment() for name, path in experiments().items()}
 
 
 class _Parser(flags.ArgumentParser):

@@ -18,10 +18,12 @@ from research.data.dataset import Data, Opened
 from research.fit import Fit
 from research.optimizers.schedule import Length
 from research.paper import Paper, Target
+from research.pretrained.weights import Pretrained
 from research.studies.base import Findings, Study, total_seconds
 from research.tasks.base import Task
+from research.training.program import network
 from research.training.settings import Training
-from research.training.state import merge, split
+from research.training.state import split
 from research.workdir import Run, measured
 
 
@@ -44,6 +46,7 @@ class Experiment:
   """A training run and what it must show.
 
   Attributes:
+    pretrained: weights to begin with, or None to begin at random.
     paper: where the result was published.
     targets: what the run must show; metrics are named split/metric.
     seeds: the seeds that the verdict is on.
@@ -54,6 +57,7 @@ class Experiment:
   model: Model
   optimizer: Optimizer
   training: Training
+  pretrained: Pretrained | None = None
   paper: Paper | None = outside(None)
   targets: tuple[Target, ...] = outside(())
   seeds: tuple[int, ...] = outside((0, 1, 2))
@@ -67,6 +71,10 @@ class Experiment:
     if self.data.batch_size % (pieces * self.training.num_microbatches):
       raise ConfigError(f"data.batch_size={self.data.batch_size} must be a multiple of {pieces} devices that share batches x "
                         f"training.num_microbatches={self.training.num_microbatches}")
+    if self.pretrained is not None:
+      net = network(model=self.model, task=self.task, on_device=self.data.on_device, spec=self.data.spec(opened),
+                    precision=self.training.precision)
+      self.pretrained.check(data_dir, self.model, net.params, net.buffers)
     metric = self.training.best_metric
     names = [f"{split}/{name}" for split in opened.evaluation for name in self.task.metrics]
     if metric is not None and metric not in names:
@@ -93,11 +101,11 @@ class Experiment:
     with contextlib.closing(self.data.training(opened, seed=seed)) as batches:
       batch = jax.tree.map(_double, next(batches))
     spec = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
-    definition, params, buffers = split(self.model.build(spec["inputs"], self.task.num_outputs, nnx.Rngs(seed)))
+    net = network(model=self.model, task=self.task, on_device=self.data.on_device, spec=spec, precision="float64")
+    _, params, buffers = split(net.construct(nnx.Rngs(seed)))
 
     def loss(params):
-      outputs = self.task.forward(merge(definition, params, buffers), batch, jax.random.key(seed))
-      total, count = batch["mask"] @ self.task.statistics(outputs, batch, training=True)["loss"]
+      total, count = batch["mask"] @ net.rows(params, buffers, batch, jax.random.key(seed))[0]["loss"]
       return total / count
 
     return loss, params

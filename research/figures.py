@@ -4,13 +4,17 @@ A study or a training run returns these; they are saved as JSON beside its numbe
 `research/report/`. Nothing here imports jax or matplotlib.
 """
 
+import base64
 import dataclasses
+import io
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 Scale = Literal["linear", "log"]
+
+_LARGE, _SHOWN = 64, 160  # pixels a side: what is shown pixel by pixel, and what a photograph is reduced to
 
 
 def _floats(values) -> tuple[float, ...]:
@@ -52,7 +56,12 @@ class Mark:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-  """One plot. `caption` says in a sentence what the reader should see in it."""
+  """One plot. `caption` says in a sentence what the reader should see in it.
+
+  Attributes:
+    facts: (name, value) of numbers that belong to the plot; over several seeds each shows its own.
+    alone: the axes of one seed mean nothing to another, so that only the first seed's is drawn.
+  """
 
   title: str
   x_label: str
@@ -62,30 +71,78 @@ class Figure:
   x_scale: Scale = "linear"
   y_scale: Scale = "linear"
   marks: tuple[Mark, ...] = ()
+  facts: tuple[tuple[str, float], ...] = ()
+  alone: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-  """One small image: `pixels` is uint8, (height, width) grey or (height, width, 3) colour, as nested tuples."""
+  """One small image and what is written below it: `image` is a data URI, or "" if there is nothing to show."""
 
   label: str
-  pixels: tuple
+  image: str
 
   @classmethod
   def of(cls, label: str, array) -> "Picture":
-    """Scales a float array (H, W) or (H, W, 3) from its own minimum..maximum to 0..255; uint8 is kept as it is."""
+    """Encodes an array (H, W), (H, W, 1) or (H, W, 3), as small as a page can carry it.
+
+    A float array is scaled from its own minimum..maximum to 0..255. What is uint8 is kept as it is, unless it is larger than
+    a page shows it: then it is a photograph, which becomes a JPEG of at most 160 pixels a side.
+    """
+    from PIL import Image  # here: most of what has figures has no pictures
+
     array = np.asarray(array)
+    array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if not array.size or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
+      return cls(label, "")
+    is_photo = array.dtype == np.uint8 and max(array.shape[:2]) > _LARGE
     if array.dtype != np.uint8:
-      low, high = float(array.min()), float(array.max())
-      array = np.round((array - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
-    return cls(label, tuple(map(tuple, array.tolist())) if array.ndim == 2 else
-               tuple(tuple(map(tuple, row)) for row in array.tolist()))
+      finite = array[np.isfinite(array)]
+      low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+      scaled = np.nan_to_num((array - low) / max(high - low, 1e-12) * 255, nan=0.0)
+      array = np.round(np.clip(scaled, 0, 255)).astype(np.uint8)
+    image, out = Image.fromarray(array), io.BytesIO()
+    if is_photo:
+      image.thumbnail((_SHOWN, _SHOWN))
+      image.save(out, "JPEG", quality=85)
+    else:
+      image.save(out, "PNG", optimize=True)
+    kind = "jpeg" if is_photo else "png"
+    return cls(label, f"data:image/{kind};base64,{base64.b64encode(out.getvalue()).decode()}")
 
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-  """A grid of small images, one tuple a row."""
+  """A grid of small images, one tuple a row; a single row may be broken where the page ends."""
 
   title: str
   rows: tuple[tuple[Picture, ...], ...]
+  caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Matrix:
+  """Counts as a table whose cells are shaded by their share of the row, as of true (rows) and predicted classes.
+
+  Attributes:
+    rows, columns: their names; cells of equal names are what should be, the others are errors.
+    counts: a tuple a row.
+  """
+
+  title: str
+  rows: tuple[str, ...]
+  columns: tuple[str, ...]
+  counts: tuple[tuple[int, ...], ...]
+  row_label: str = ""
+  column_label: str = ""
+  caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """A table of words and numbers."""
+
+  title: str
+  head: tuple[str, ...]
+  rows: tuple[tuple[str | float, ...], ...]
   caption: str = ""

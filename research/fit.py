@@ -1,6 +1,7 @@
 """One seed's training: data, program, checkpoints and evaluation wired into the loop, in the order in which things happen."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,12 +9,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from research import flops, rules
 from research.config import UserError, to_json
-from research.evaluation.evaluator import Evaluation, evaluate, make_statistics
+from research.data.dataset import Opened
+from research.data.loading import Loader
+from research.evaluation.evaluator import evaluate, make_statistics
 from research.metrics.base import mean
+from research.report.classification import evaluation_figures
 from research.studies.base import Findings
+from research.tasks.classification import Classification
 from research.training import cache, loop, program
 from research.training.checkpoint import Checkpoints
 from research.training.interruption import Interrupted
@@ -28,6 +34,36 @@ from research.workdir import Run
 
 class NotFinite(UserError):
   """The loss or a gradient is not finite."""
+
+
+def evaluate_splits(experiment, opened: Opened, data_dir, mesh: Mesh, statistics: Callable, params, buffers,
+                    between: Callable[[], None]) -> Findings:
+  """Evaluates a network on every split, with bootstrap intervals, and a classifier's figures.
+
+  Args:
+    experiment: has `data` and `task`.
+    opened: its data.
+    data_dir: where they lie, or None.
+    mesh: where parameters and batches are.
+    statistics: see make_statistics.
+    params, buffers: of the network.
+    between: called before each batch; may raise to break off.
+  """
+  task, data, findings, figures = experiment.task, experiment.data, Findings(metrics={}), []
+  metrics = {**task.metrics, **task.record_metrics}
+  for split in opened.evaluation:
+    batches = data.evaluating(opened, split, sharding=batch_sharding(mesh))
+    evaluation = evaluate(statistics, params, buffers, batches, task, between)
+    for name, interval in evaluation.intervals(task).items():
+      findings.metrics[f"{split}/{name}"] = evaluation.values[name]
+      findings.intervals[f"{split}/{name}"] = interval
+      findings.signatures[f"{split}/{name}"] = metrics[name].signature
+    if isinstance(task, Classification):
+      loader = Loader(opened.evaluation[split], data.transforms, None)
+      read = lambda at, loader=loader: loader.load(at, np.zeros_like(at))[0]["inputs"]
+      figures += evaluation_figures(evaluation.records, read, split=split, num_classes=task.num_classes,
+                                    names=data.evaluation[split].class_names(data_dir))
+  return dataclasses.replace(findings, figures=tuple(figures))
 
 
 class Fit:
@@ -51,14 +87,20 @@ class Fit:
         run.folder / "checkpoints", keep_last=training.keep_last, keep_best=training.keep_best,
         best_metric=training.best_metric, best_mode="min" if better == "lower" else "max")
     run.interruption.finish = self.checkpoints.wait
-    self.statistics = make_statistics(self.program)
+    self.statistics = make_statistics(self.program.network, experiment.task, self.mesh)
     self.seconds = dict.fromkeys(("compile", "input", "step", "evaluation", "checkpoint"), 0.0)
     self.values: dict[str, float] = {}  # the newest log line and evaluation, by split/metric
 
   def resume(self) -> tuple[TrainState, dict]:
-    """The newest whole checkpoint and its facts, or a fresh state and none."""
+    """The newest whole checkpoint and its facts, or a fresh state, with pretrained weights if there are any, and none."""
     if self.checkpoints.latest() is None:
-      return self.program.create(jax.random.key(self.seed)), {}
+      state = self.program.create(jax.random.key(self.seed))
+      if (pretrained := self.experiment.pretrained) is not None:
+        params, buffers, report = pretrained.load(self.run.data_dir, self.experiment.model, state.params, state.buffers)
+        say(f"{self.run.label}{report}")
+        average = None if state.average is None else jax.tree.map(jnp.copy, params)
+        state = dataclasses.replace(state, params=params, buffers=buffers, average=average)
+      return state, {}
     state, facts = self.checkpoints.restore(None, self.program.abstract)
     self.watch.restore(facts["watch"])
     self.values, self.seconds = facts["values"], facts["seconds"]
@@ -106,15 +148,10 @@ class Fit:
   def findings(self, state: TrainState, facts: dict) -> Findings:
     """Evaluates on every split, with bootstrap intervals."""
     params, buffers = self._chosen(state)
-    findings = Findings(metrics={k: v for k, v in self.values.items() if k.startswith("train/")}, seconds=self.seconds,
-                        stopped=facts.get("stop", ""))
-    for split in self.opened.evaluation:
-      evaluation = self._evaluate_split(split, params, buffers, self.run.interruption.raise_if_requested)
-      for name, interval in evaluation.intervals(self.metrics).items():
-        findings.metrics[f"{split}/{name}"] = evaluation.values[name]
-        findings.intervals[f"{split}/{name}"] = interval
-        findings.signatures[f"{split}/{name}"] = self.metrics[name].signature
-    return findings
+    found = evaluate_splits(self.experiment, self.opened, self.run.data_dir, self.mesh, self.statistics, params, buffers,
+                            self.run.interruption.raise_if_requested)
+    trained = {name: value for name, value in self.values.items() if name.startswith("train/")}
+    return dataclasses.replace(found, metrics={**trained, **found.metrics}, seconds=self.seconds, stopped=facts.get("stop", ""))
 
   def _chosen(self, state: TrainState) -> tuple[Any, Any]:
     """Parameters and buffers that the final evaluation takes."""
@@ -143,10 +180,6 @@ class Fit:
 
   def _restored(self, step: int) -> TrainState:
     return self.checkpoints.restore(step, self.program.abstract)[0]
-
-  def _evaluate_split(self, split: str, params, buffers, between: Callable[[], None]) -> Evaluation:
-    batches = self.experiment.data.evaluating(self.opened, split, sharding=batch_sharding(self.mesh))
-    return evaluate(self.statistics, params, buffers, batches, self.metrics, between)
 
   # --- what the loop calls back ---------------------------------------------------------------------------------------
 
@@ -189,7 +222,8 @@ class Fit:
     between = (lambda: None) if best else self.run.interruption.raise_if_requested
     values = {}
     for split in self.opened.evaluation:
-      evaluation = self._evaluate_split(split, params, state.buffers, between)
+      batches = self.experiment.data.evaluating(self.opened, split, sharding=batch_sharding(self.mesh))
+      evaluation = evaluate(self.statistics, params, state.buffers, batches, self.experiment.task, between)
       values.update({f"{split}/{name}": value for name, value in evaluation.values.items()})
     self.values.update(values)
     self.summaries.write(step, values)

@@ -68,8 +68,9 @@ def count(function: Callable, *args: Any) -> Flops:
 def count_jaxpr(closed: ClosedJaxpr) -> Flops:
   """Counts the operations of what was traced before.
 
-  What no output depends on is left out, as XLA leaves it out. Of a `cond` the costlier branch counts; a `while` whose
-  number of turns only the run can tell counts one turn, and a note says so.
+  What no output depends on is left out, as XLA leaves it out. Of a `cond` the costlier branch counts, but where platforms
+  have branches of their own the default: a form that suits a device does not change the count. A `while` whose number
+  of turns only the run can tell counts one turn, and a note says so.
   """
   jaxpr, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)
   return _jaxpr(jaxpr)
@@ -92,6 +93,9 @@ def _equation(eqn) -> Flops:
   if name == "while":
     body = _jaxpr(params["body_jaxpr"].jaxpr) + _jaxpr(params["cond_jaxpr"].jaxpr)
     return body + Flops(notes=("a while loop is counted as one turn",))
+  if name == "cond" and params.get("branches_platforms"):
+    default = next(i for i, platforms in enumerate(params["branches_platforms"]) if platforms is None)
+    return _jaxpr(params["branches"][default].jaxpr)
   if name == "cond":
     return max((_jaxpr(branch.jaxpr) for branch in params["branches"]), key=lambda f: (f.total, f.elementwise))
   if name == "shard_map":  # the body is what one device does

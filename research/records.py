@@ -11,11 +11,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 
 from research.config import config_hash
-from research.paper import Outcome, headline
+from research.paper import Outcome, Verdict, headline
 
 FOLDER = pathlib.Path(__file__).parent.parent / "experiments" / "records"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")
@@ -107,23 +108,27 @@ def read_all(folder: pathlib.Path = FOLDER) -> dict[str, dict]:
   return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
 
 
-def table(records: dict[str, dict], hashes: dict[str, str]) -> str:
+def table(records: dict[str, dict], experiments: dict[str, Any]) -> str:
   """The results as a Markdown table: a row an experiment, its first targets beside what was measured.
 
-  A record whose settings are no longer the experiment's (by its hash in `hashes`) is listed as older.
+  A record whose settings are no longer the experiment's is listed as older, an experiment without a record as not run.
   """
   rows = ["| experiment | paper | verdict | what was measured | cost |", "| --- | --- | --- | --- | --- |"]
-  for name, record in records.items():
-    paper = record["paper"]
-    cells = [_cell(t) for t in record["targets"] if not t["control"] or t["verdict"] == "MISSED"]
+  for name, experiment in sorted(experiments.items()):
+    if name in records:
+      record = records[name]
+      cells = [_cell(t) for t in record["targets"] if not t["control"] or t["verdict"] == "MISSED"]
+      older = "" if record["config_hash"] == config_hash(experiment) else " (older settings)"
+      seeds = ", ".join(map(str, record["seeds"]))
+      paper, verdict = record["paper"], f"**{record['verdict']}**{older}"
+      cost = f"{record['seconds']['total']:.0f} s, {record['device']} ({record['cpu']}), seeds {seeds}"
+    else:
+      cells = [f"{t.metric}: {t.published:g} published" for t in experiment.targets if t.published is not None]
+      paper, verdict, cost = dataclasses.asdict(experiment.paper), f"{Verdict.NOT_RUN}", ""
     shown = "<br>".join(cells[:4]) + (f"<br>and {len(cells) - 4} more" if len(cells) > 4 else "")
-    seeds = ", ".join(map(str, record["seeds"]))
-    cost = f"{record['seconds']['total']:.0f} s, {record['device']} ({record['cpu']}), seeds {seeds}"
     first, *others = paper["authors"].split(", ")
     authors = paper["authors"] if len(others) < 3 else f"{first} et al."
-    source = f"[{authors} {paper['year']}]({paper['url']})"
-    older = "" if record["config_hash"] == hashes[name] else " (older settings)"
-    rows.append(f"| `{name}` | {source} | **{record['verdict']}**{older} | {shown} | {cost} |")
+    rows.append(f"| `{name}` | [{authors} {paper['year']}]({paper['url']}) | {verdict} | {shown} | {cost} |")
   return "\n".join(rows)
 
 
@@ -135,7 +140,7 @@ def _cell(row: dict) -> str:
   return f"{row['metric'].replace('|', '¦')} {value}{interval} (criterion {row['criterion']}{published}{verdict})"
 
 
-def with_table(readme: str, records: dict[str, dict], hashes: dict[str, str]) -> str:
+def with_table(readme: str, records: dict[str, dict], experiments: dict[str, Any]) -> str:
   """The README with its results table made anew."""
   before, rest = readme.split(_BEGIN)
-  return f"{before}{_BEGIN}\n{table(records, hashes)}\n{_END}{rest.split(_END)[1]}"
+  return f"{before}{_BEGIN}\n{table(records, experiments)}\n{_END}{rest.split(_END)[1]}"

@@ -170,6 +170,6 @@ def record(name, folder_flag) -> int:
     say("note: the code of this run was not committed (its git hash ends in +)")
   workdir.write_json(epath.Path(records.FOLDER) / f"{name}.json", result)
   readme = epath.Path(records.FOLDER).parent.parent / "README.md"
-  workdir.write_text(readme, records.with_table(readme.read_text(), records.read_all(), command_line.config_hashes()))
+  workdir.write_text(readme, records.with_table(readme.read_text(), records.read_all(), command_line.load_all()))
   print(f"experiments/records/{name}.json", file=sys.stdout)
   return 0

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 ORDER = [
     "config_values", "config", "rules", "figures", "paper", "preprocessing", "augmentation", "data", "nn", "models",
     "pretrained", "metrics", "tasks", "optimizers", "flops", "training", "evaluation", "interpretation", "studies", "report",
-    "records", "workdir", "fit", "experiment", "command_line", "runner", "experiments", "launch",
+    "records", "workdir", "features", "fit", "experiment", "assessment", "command_line", "runner", "experiments", "launch",
 ]
 
 

@@ -10,7 +10,7 @@ README = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
 
 
 def test_the_readme_shows_what_the_records_say():
-  made = records.with_table(README, records.read_all(), command_line.config_hashes())
+  made = records.with_table(README, records.read_all(), command_line.load_all())
   assert made == README, "make it anew: python launch.py --experiment=NAME --mode=record"
 
 
@@ -19,7 +19,7 @@ def test_an_edited_cell_is_noticed(edit):
   before, table = README.split("<!-- results", 1)
   edited = before + "<!-- results" + edit(table)
   assert edited != README
-  assert records.with_table(edited, records.read_all(), command_line.config_hashes()) != edited
+  assert records.with_table(edited, records.read_all(), command_line.load_all()) != edited
 
 
 def test_records_name_no_place_of_the_machine_they_were_made_on():
@@ -30,7 +30,13 @@ def test_records_name_no_place_of_the_machine_they_were_made_on():
 
 
 def test_a_record_of_other_settings_is_listed_as_older():
-  kept, hashes = records.read_all(), command_line.config_hashes()
-  name = next(iter(kept))
-  assert "older settings" not in records.table({name: kept[name]}, {name: kept[name]["config_hash"]})
-  assert "older settings" in records.table({name: kept[name]}, {**hashes, name: "0" * 12})
+  kept, experiment = records.read_all(), command_line.load_all()["quickstart"]
+  record = {**kept["quickstart"], "config_hash": records.config_hash(experiment)}
+  assert "older settings" not in records.table({"quickstart": record}, {"quickstart": experiment})
+  assert "older settings" in records.table({"quickstart": {**record, "config_hash": "0" * 12}}, {"quickstart": experiment})
+
+
+def test_an_experiment_without_a_record_is_listed_as_not_run():
+  experiment = command_line.load_all()["quickstart"]
+  row = records.table({}, {"quickstart": experiment}).splitlines()[-1]
+  assert "NOT RUN" in row and "REPRODUCED" not in row

@@ -31,11 +31,31 @@ class Metric:
   better: str = "lower"
 
 
+@dataclasses.dataclass(frozen=True)
+class RecordMetric:
+  """A metric whose rows would be long: a function of what the evaluator keeps of each example, a few numbers.
+
+  Attributes:
+    value: (records: name to (N,), how often each example counts (N,)) to the figure.
+    signature: as of `Metric`.
+    better: as of `Metric`.
+  """
+
+  value: Callable[[dict[str, np.ndarray], np.ndarray], float]
+  signature: str = ""
+  better: str = "lower"
+
+
 def bootstrap(rows: np.ndarray, value: Callable[[np.ndarray], float], *, num_resamples: int = 1000,
               seed: int = 0) -> tuple[float, float]:
   """95 % percentile interval of a metric over examples (Efron 1979): resamples rows (N, k) with replacement."""
+  return bootstrap_weights(len(rows), lambda weights: value(weights @ rows), num_resamples=num_resamples, seed=seed)
+
+
+def bootstrap_weights(num: int, value: Callable[[np.ndarray], float], *, num_resamples: int = 1000,
+                      seed: int = 0) -> tuple[float, float]:
+  """The same of any function of how often each of `num` examples was drawn, weights (N,)."""
   rng = np.random.default_rng(seed)
-  num = len(rows)
-  values = [value(np.bincount(rng.integers(0, num, num), minlength=num) @ rows) for _ in range(num_resamples)]
+  values = [value(np.bincount(rng.integers(0, num, num), minlength=num)) for _ in range(num_resamples)]
   low, high = np.nanpercentile(values, [2.5, 97.5])
   return float(low), float(high)

@@ -9,9 +9,10 @@ from flax import nnx
 Norm = Literal["layer", "rms"]
 
 
-def make_norm(norm: Norm, dim: int, *, dtype) -> nnx.Module:
-  """Either of the two that see one position only."""
-  return {"layer": LayerNorm, "rms": RMSNorm}[norm](dim, dtype=dtype)
+def make_norm(norm: Norm, dim: int, *, eps: float | None = None, dtype) -> nnx.Module:
+  """Either of the two that see one position only, with their own eps if none is given."""
+  made = {"layer": LayerNorm, "rms": RMSNorm}[norm]
+  return made(dim, dtype=dtype) if eps is None else made(dim, eps=eps, dtype=dtype)
 
 
 class LayerNorm(nnx.Module):
@@ -44,11 +45,12 @@ class RMSNorm(nnx.Module):
 class BatchNorm(nnx.Module):
   """Normalises each channel over the batch in training, by running statistics at inference (Ioffe, Szegedy 2015).
 
-  The running variance is of the unbiased estimate, as in the paper's algorithm 2.
+  The running variance is of the unbiased estimate, as in the paper's algorithm 2. `frozen`: the running statistics are used
+  in training too, and stay.
   """
 
-  def __init__(self, dim: int, *, eps: float = 1e-5, decay: float = 0.9, dtype=jnp.float32):
-    self.eps, self.decay = eps, decay
+  def __init__(self, dim: int, *, eps: float = 1e-5, decay: float = 0.9, frozen: bool = False, dtype=jnp.float32):
+    self.eps, self.decay, self.frozen = eps, decay, frozen
     self.scale, self.bias = nnx.Param(jnp.ones(dim, dtype)), nnx.Param(jnp.zeros(dim, dtype))
     self.mean, self.variance = nnx.BatchStat(jnp.zeros(dim, dtype)), nnx.BatchStat(jnp.ones(dim, dtype))
 
@@ -56,9 +58,10 @@ class BatchNorm(nnx.Module):
     """x: (B, ..., dim). A key, though nothing is drawn, means training: the batch's statistics are used and noted."""
     wide = _wide(x)
     mean, variance = self.mean[...], self.variance[...]
-    if key is not None:
+    if key is not None and not self.frozen:
       dims = tuple(range(x.ndim - 1))
-      mean, variance = jnp.mean(wide, dims), jnp.var(wide, dims)
+      mean = jnp.mean(wide, dims)
+      variance = jnp.mean(jnp.square(wide - mean), dims)  # jnp.var would take the mean, and its gradient, once more
       count = x.size // x.shape[-1]
       self._note(self.mean, mean)
       self._note(self.variance, variance * (count / max(count - 1, 1)))

@@ -3,19 +3,17 @@
 The page asks nothing of the network and runs no script. The same input gives the same bytes.
 """
 
-import base64
 import importlib.resources
-import io
 import math
 from collections.abc import Mapping
 
 import numpy as np
 from etils import epath
 
-from research.figures import Figure, Picture, Pictures, Series
-from research.report import details
+from research.figures import Figure, Series
+from research.report import cards, details
 from research.report import targets as target_rows
-from research.report.markup import legend, run_name, text
+from research.report.markup import legend, number, text
 from research.report.plotting import Plot, draw, merge
 from research.studies.base import Findings
 
@@ -43,7 +41,7 @@ def _page(record, findings, curves, config_json, environment) -> str:
   css = importlib.resources.files("research.report").joinpath("page.css").read_text("utf-8")
   findings = {run: its for run, its in findings.items() if its.metrics or its.figures or its.notes}
   figures = {run: [f for f in its.figures if isinstance(f, Figure)] for run, its in findings.items()}
-  pictures = _grid(merge(figures), "f") + _pictures(findings) + details.measured(findings)
+  pictures = _grid(merge(figures), "f") + cards.grid(findings) + details.measured(findings)
   training = _grid(merge({run: _curves(rows) for run, rows in curves.items()}), "c")
   command = text(record.get("command") or "").replace(" --", " \\\n  --")
   command = f'<pre class="card"><code>{command}</code></pre>' if command else ""
@@ -113,57 +111,17 @@ def _figure(plot: Plot, prefix: str) -> str:
   if drawing is None:
     content, remarks = "<p><small>No finite value to draw.</small></p>", ()
   else:
-    keys = [(kind if kind in ("points", "bars") else dash, colour, label)
+    keys = [(f"{kind} {dash}" if kind in ("points", "bars") else dash, colour, label)
             for label, kind, colour, dash in drawing.legend]
     content, remarks = f"{legend(keys)}{drawing.svg}", drawing.remarks
   remarks = f"<small>{' '.join(map(text, remarks))}</small>" if remarks else ""
-  caption = text(plot.figure.caption)
+  facts = [f"{text(name)} {' · '.join(number(v, 3) for v in values)}." for name, values in plot.facts.items()]
+  caption = " ".join([*facts, text(plot.figure.caption)]).strip()
   return f"""<figure class="card">
 <h3>{text(plot.title)}</h3>
 {content}
 {f"<figcaption>{caption}{remarks}</figcaption>" if caption or remarks else ""}
 </figure>"""
-
-
-def _pictures(findings) -> str:
-  """Grids of images; over several seeds the first is shown and the others can be opened."""
-  titles: dict[str, dict[str, Pictures]] = {}
-  for run, its in findings.items():
-    for figure in its.figures:
-      if isinstance(figure, Pictures):
-        titles.setdefault(figure.title, {})[run] = figure
-  out = []
-  for title, by_run in titles.items():
-    (run, first), *others = by_run.items()
-    grids = _picture_grid(first) + "".join(
-        f"<details><summary><small>{run_name(other)}</small></summary>{_picture_grid(its)}</details>"
-        for other, its in others)
-    remark = f"<small>Shown: {run_name(run)}. The others are folded.</small>" if others else ""
-    out.append(f"""<figure class="card wide">
-<h3>{text(title)}</h3>
-{grids}
-<figcaption>{text(first.caption)}{remark}</figcaption>
-</figure>""")
-  figures = "\n".join(out)
-  return f'<div class="grid">\n{figures}\n</div>\n' if out else ""
-
-
-def _picture_grid(pictures: Pictures) -> str:
-  columns = max(map(len, pictures.rows), default=0)
-  cells = "".join(_picture(row[i]) if i < len(row) else "<div></div>" for row in pictures.rows for i in range(columns))
-  return f'<div class="pictures" style="grid-template-columns: repeat({columns}, minmax(44px, 128px))">{cells}</div>'
-
-
-def _picture(picture: Picture) -> str:
-  from PIL import Image
-
-  label, pixels = text(picture.label), np.asarray(picture.pixels, np.uint8)
-  if pixels.ndim not in (2, 3) or not pixels.size:
-    return f"<div><span>{label}</span></div>"
-  out = io.BytesIO()
-  Image.fromarray(pixels).save(out, "PNG", optimize=True)
-  data = base64.b64encode(out.getvalue()).decode()
-  return f'<div><img alt="{label}" src="data:image/png;base64,{data}"><span>{label}</span></div>'
 
 
 def _curves(rows: list[dict]) -> list[Figure]:

@@ -27,12 +27,19 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-  """A figure over the seeds. `figure` gives its words and axes; `marks` maps (axis, label) to the seeds' values."""
+  """A figure over the seeds.
+
+  Attributes:
+    figure: gives the words and axes.
+    marks: (axis, label) to the seeds' values.
+    facts: name to the seeds' values.
+  """
 
   title: str
   figure: Figure
   groups: tuple[Group, ...]
   marks: dict[tuple[str, str], tuple[float, ...]]
+  facts: dict[str, tuple[float, ...]]
 
 
 def merge(figures: Mapping[str, Sequence[Figure]]) -> list[Plot]:
@@ -49,7 +56,11 @@ def merge(figures: Mapping[str, Sequence[Figure]]) -> list[Plot]:
   plots = []
   for title, members in titles.items():
     together = _plot(title, members)
-    if len(members) == 1 or len(together.groups) <= len(markup.SERIES):
+    if together.figure.alone:
+      for member, its in members.items():
+        first = dataclasses.replace(its[0], caption=its[0].caption + " Shown: the first seed." * (len(its) > 1))
+        plots.append(_plot(" · ".join(filter(None, (title, member))), {member: [first]}))
+    elif len(members) == 1 or len(together.groups) <= len(markup.SERIES):
       plots.append(together)
     else:
       plots += [_plot(f"{title} · {member}", {member: its}) for member, its in members.items()]
@@ -63,7 +74,7 @@ def _member(run: str) -> str:
 
 def _plot(title: str, members: dict[str, list[Figure]]) -> Plot:
   every = [f for its in members.values() for f in its]
-  groups, marks = collections.defaultdict(list), collections.defaultdict(list)
+  groups, marks, facts = (collections.defaultdict(list) for _ in range(3))
   for member, its in members.items():
     for figure in its:
       seen = collections.Counter()  # two series of one figure are never seeds of each other, whatever their labels
@@ -74,8 +85,11 @@ def _plot(title: str, members: dict[str, list[Figure]]) -> Plot:
         groups[label, series.kind, seen[label, series.kind]].append(series)
       for mark in figure.marks:
         marks[mark.axis, mark.label].append(mark.value)
+      for name, value in figure.facts:
+        facts[name if len(members) == 1 else " · ".join(filter(None, (member, name)))].append(value)
   return Plot(title, every[0], tuple(Group(label, kind, tuple(runs)) for (label, kind, _), runs in groups.items()),
-              {key: tuple(dict.fromkeys(values)) for key, values in marks.items()})
+              {key: tuple(dict.fromkeys(values)) for key, values in marks.items()},
+              {name: tuple(values) for name, values in facts.items()})
 
 
 # --- drawing ---------------------------------------------------------------------------------------------------------
@@ -118,6 +132,8 @@ def draw(plot: Plot, prefix: str) -> Drawing | None:
         nonpositive = "clip" if any(g.kind == "bars" for g in groups) else "mask"
         getattr(ax, f"set_{axis}scale")("log", nonpositive=nonpositive)
     _draw_groups(ax, groups, styles, at, categories)
+    if any(g.kind == "bars" for g in groups) and not logs["y"] and y[shown].min() >= 0:
+      ax.set_ylim(bottom=0)
     for (axis, _), values in plot.marks.items():
       for value in values:
         if math.isfinite(value) and (value > 0 or not logs[axis]):
@@ -201,7 +217,8 @@ def _draw_groups(ax, groups, styles, at, categories) -> None:
       continue
     if group.kind == "points":
       for x, y in rows:
-        ax.plot(x, y, "o", color=colour, ms=4.5 if len(x) < 200 else 2.5, alpha=0.75, mew=0, zorder=3)
+        fill = {"mew": 0} if dash == "solid" else {"mew": 1, "markerfacecolor": "none"}
+        ax.plot(x, y, "o", color=colour, ms=4.5 if len(x) < 200 else 2.5, alpha=0.75, zorder=3, **fill)
     elif group.kind == "bars":
       _draw_bars(ax, rows, bars.index(group), len(bars), colour, categories)
     elif len({r.x for r in group.runs}) > 1:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from research.config import outside
-from research.figures import Figure, Pictures
+from research.figures import Figure, Matrix, Pictures, Table
 from research.paper import Paper, Target
 
 
@@ -28,7 +28,7 @@ class Findings:
   """
 
   metrics: dict[str, float]
-  figures: tuple[Figure | Pictures, ...] = ()
+  figures: tuple[Figure | Matrix | Pictures | Table, ...] = ()
   intervals: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
   signatures: dict[str, str] = dataclasses.field(default_factory=dict)
   notes: tuple[str, ...] = ()

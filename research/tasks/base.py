@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import jax
 
-from research.metrics.base import Metric
+from research.metrics.base import Metric, RecordMetric
 
 Batch = Mapping[str, jax.Array]
 
@@ -26,12 +26,25 @@ class Task(Protocol):
     """How to finish each entry of `statistics`."""
     ...
 
+  @property
+  def record_metrics(self) -> dict[str, RecordMetric]:
+    """Metrics of all `records` of an evaluation; none in training."""
+    ...
+
+  def network_inputs(self, inputs: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """What `forward` calls the network with, of a batch's inputs."""
+    ...
+
   def forward(self, model: Any, batch: Batch, key: jax.Array | None) -> jax.Array:
     """Runs the network on a batch; `key` is None at inference."""
     ...
 
   def statistics(self, outputs: jax.Array, batch: Batch, *, training: bool = False) -> dict[str, jax.Array]:
     """Per-example sufficient statistics, each (B, k). Label smoothing and the like only where `training`."""
+    ...
+
+  def records(self, outputs: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+    """What an evaluation keeps of each example, (B,) each."""
     ...
 
   def scores(self, outputs: jax.Array, targets: jax.Array) -> jax.Array:

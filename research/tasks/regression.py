@@ -4,7 +4,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from research.metrics.base import Metric, mean
+from research.metrics.base import Metric, RecordMetric, mean
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,13 @@ class Regression:
   def metrics(self) -> dict[str, Metric]:
     return {"loss": Metric(), "rmse": Metric(lambda sums: mean(sums) ** 0.5)}
 
+  @property
+  def record_metrics(self) -> dict[str, RecordMetric]:
+    return {}
+
+  def network_inputs(self, inputs):
+    return inputs
+
   def forward(self, model, batch, key):
     return model(batch["inputs"], key=key)
 
@@ -32,6 +39,11 @@ class Regression:
     squared = jnp.sum(error.reshape(len(error), -1) ** 2, axis=1)
     one = jnp.ones_like(squared)
     return {"loss": jnp.stack([squared / 2, one], 1), "rmse": jnp.stack([squared, one], 1)}
+
+  def records(self, outputs, batch):
+    """None."""
+    del outputs, batch
+    return {}
 
   def scores(self, outputs, targets):
     """The output numbered `targets` (B,) of each example."""

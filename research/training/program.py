@@ -57,7 +57,7 @@ def network(*, model, task: Task, on_device: tuple[OnDevice, ...], spec: dict, p
   """
   policy = Precision(precision)
   seen = jax.eval_shape(lambda batch: augmentation.apply(on_device, batch, None), spec)
-  construct = lambda rngs: model.build(seen["inputs"], task.num_outputs, rngs)
+  construct = lambda rngs: model.build(task.network_inputs(seen["inputs"]), task.num_outputs, rngs)
   definition, params, buffers = jax.eval_shape(lambda: states.split(construct(nnx.Rngs(0))))
 
   def forward(params, buffers, batch, key):
@@ -94,10 +94,6 @@ class Program:
   step: Any
   batch: dict
   fresh_window: Any
-
-  def statistics(self, params, buffers, batch) -> dict[str, jax.Array]:
-    """{metric: rows (B, k)}, without randomness."""
-    return self.network.rows(params, buffers, batch, None)[0]
 
 
 def build(*, model, task: Task, optimizer, training: Training, spec: dict, length: Length, mesh: Mesh,

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 from flax import nnx
 
 from research.nn.activations import ACTIVATIONS
@@ -63,6 +64,21 @@ def test_activations_by_formula():
   np.testing.assert_allclose(ACTIVATIONS["silu"](x), x / (1 + jnp.exp(-x)), atol=1e-6)
   np.testing.assert_array_equal(ACTIVATIONS["square"](x), x * x)
   np.testing.assert_array_equal(ACTIVATIONS["identity"](x), x)
+
+
+def test_gelu_and_its_derivatives_to_the_last_digits():
+  x = np.linspace(-12, 12, 2001)
+  phi, density = 0.5 * scipy.special.erfc(-x / 2**0.5), np.exp(-x * x / 2) / (2 * np.pi) ** 0.5
+  want = [x * phi, phi + x * density, (2 - x * x) * density]
+  gelu = ACTIVATIONS["gelu"]
+  for dtype, error in ((jnp.float32, 1.2e-6), (jnp.float64, 1e-14)):
+    with jax.enable_x64(True):
+      for order, values in enumerate(want):
+        function = gelu
+        for _ in range(order):
+          function = jax.grad(function)
+        np.testing.assert_allclose(jax.vmap(function)(jnp.asarray(x, dtype)), values, atol=error, rtol=0)
+  np.testing.assert_allclose(jax.jvp(gelu, (0.7,), (1.0,))[1], jax.grad(gelu)(0.7), rtol=1e-6)
 
 
 def test_dropout_keeps_the_mean_and_is_off_without_a_key():

@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.extend.core import jaxprs_in_params
 
+from research import flops
+from research.config import ConfigError
 from research.nn import layers
 from research.nn.attention import Attention, attend, causal_mask, segment_mask
 from research.nn.dense import Dense
@@ -69,9 +72,49 @@ def test_attention_of_one_head_by_numpy():
 
 def test_softmax_is_in_float32():
   x = jax.ShapeDtypeStruct((1, 1, 3, 2), jnp.bfloat16)
-  jaxpr = jax.make_jaxpr(attend)(x, x, x)
-  exponentials = [e.outvars[0].aval.dtype for e in jaxpr.eqns if e.primitive.name == "exp"]
-  assert exponentials == [jnp.float32] and jaxpr.out_avals[0].dtype == jnp.bfloat16
+  for function in (attend, jax.grad(lambda *x: attend(*x).sum().astype(jnp.float32))):
+    jaxpr = jax.make_jaxpr(function)(x, x, x)
+    assert {str(e.outvars[0].aval.dtype) for e in _equations(jaxpr.jaxpr) if e.primitive.name == "exp"} == {"float32"}
+    assert jaxpr.out_avals[0].dtype == jnp.bfloat16
+
+
+def _equations(jaxpr):
+  for equation in jaxpr.eqns:
+    yield equation
+    for inner in jaxprs_in_params(equation.params):
+      yield from _equations(inner)
+
+
+def _plain_attention(q, k, v, mask=None):
+  scores = q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5
+  return jax.nn.softmax(scores if mask is None else jnp.where(mask, scores, jnp.finfo(scores.dtype).min)) @ v
+
+
+@pytest.mark.parametrize("mask", [None, causal_mask(5), jnp.zeros((5, 5), bool)], ids=["all", "causal", "blind"])
+def test_attentions_derivatives_are_those_of_its_formula(mask):
+  """Backward, forward, and the second: its own rule is exact."""
+  x = [2 * jax.random.normal(key, (2, 3, 5, 4)) for key in jax.random.split(KEY, 4)]
+  functions = [lambda q, k, v, f=f: jnp.sum(jnp.sin(f(q, k, v, mask)) * x[3]) for f in (attend, _plain_attention)]
+  tangents = [jnp.cos(3 * a) for a in x[:3]]
+  slope = lambda f: lambda *x: jax.jvp(f, x, tuple(tangents))[1]
+  for derivative in (jax.value_and_grad, slope, lambda f: jax.grad(slope(f), (0, 1, 2)), lambda f: slope(jax.grad(f))):
+    mine, want = (jax.jit(derivative(f))(*x[:3]) for f in functions)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), mine, want)
+
+
+def test_attention_to_something_else():
+  attention = Attention(8, 2, rngs=nnx.Rngs(0))
+  x, memory = jax.random.normal(KEY, (2, 3, 8)), jax.random.normal(KEY, (2, 7, 8))
+  y = jax.jit(lambda x, memory: attention(x, memory_BSD=memory))
+  np.testing.assert_allclose(y(x, x), call(attention, x), rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(y(x, memory[:, ::-1]), y(x, memory), rtol=1e-4, atol=1e-6)  # knows no order
+  assert not np.allclose(y(x, memory[:, :-1]), y(x, memory), atol=1e-3)
+
+
+def test_cudnn_takes_no_attention_dropout():
+  with pytest.raises(ConfigError, match="attention_dropout"):
+    BlockConfig(implementation="cudnn", dropout=0.1)
+  BlockConfig(implementation="cudnn", dropout=0.1, attention_dropout=0.0)
 
 
 def test_a_query_that_sees_nothing_is_finite():
@@ -160,6 +203,30 @@ def test_a_scan_equals_the_loop_with_the_same_noise_and_notes(key):
 
 
 @pytest.mark.parametrize("stacked", [True, False])
+def test_each_layer_sees_its_own_row(stacked):
+  shared, rows = jnp.ones(4), jnp.asarray([0.0, 2.0, -1.0])
+
+  class Shifted(Dense):
+    def __call__(self, x, shift=0.0, row=0.0, *, key=None):
+      return super().__call__(x) + shift * row
+
+  made = layers.create(lambda rngs: Shifted(4, 4, init="zeros", rngs=rngs), 3, stacked=stacked, rngs=nnx.Rngs(0))
+  np.testing.assert_array_equal(layers.run(made, jnp.ones((2, 4)), shared, each=(rows,)), -1)
+  np.testing.assert_array_equal(layers.run(made, jnp.ones((2, 4)), shared, each=(rows[::-1],)), 0)
+
+
+def test_stochastic_depth_grows_with_the_layer_and_keeps_the_mean():
+  factors, = layers.branch_factors(KEY, 0.5, num_layers=5, num_branches=2, batch_size=4000)
+  assert factors.shape == (5, 2, 4000)
+  assert layers.branch_factors(None, 0.5, num_layers=5, num_branches=2, batch_size=3) == ()
+  rates = np.linspace(0, 0.5, 5)
+  for layer, rate in zip(factors, rates):
+    assert set(np.unique(np.asarray(layer)).tolist()) <= {0.0, float(np.float32(1) / np.float32(1 - rate))}
+    np.testing.assert_allclose(np.mean(layer == 0), rate, atol=4 * (rate * (1 - rate) / 8000) ** 0.5)
+  assert np.mean((factors[4, 0] == 0) == (factors[4, 1] == 0)) < 0.6  # branches are dropped apart
+
+
+@pytest.mark.parametrize("stacked", [True, False])
 @pytest.mark.parametrize("remat", ["full", "dots"])
 def test_rematerialisation_changes_no_gradient_but_what_is_kept(stacked, remat):
   x = jax.random.normal(KEY, (16, 4))
@@ -173,3 +240,17 @@ def test_rematerialisation_changes_no_gradient_but_what_is_kept(stacked, remat):
     return sum(leaf.size for leaf in jax.tree.leaves(backward) if hasattr(leaf, "size"))
 
   assert kept(loss(run)) < 0.8 * kept(loss(plain))
+
+
+def test_what_attention_gives_is_kept_and_its_weights_are_not():
+  """With remat="dots" the backward pass computes q kᵀ again and no product with the values."""
+  block = BlockConfig(dim=8, num_heads=2, mlp_dim=16)
+  stacked = layers.create(lambda rngs: Block(block, rngs=rngs), 3, stacked=True, rngs=nnx.Rngs(0))
+  definition, state = nnx.split(stacked)
+  counts = {}
+  for remat in ("none", "dots", "full"):
+    loss = lambda state, x, remat=remat: jnp.sum(layers.run(nnx.merge(definition, state, copy=True), x, remat=remat) ** 2)
+    counts[remat] = flops.count(jax.grad(loss, (0, 1)), state, jnp.ones((2, 32, 8))).total
+  product = 3 * 2 * 2 * 32 * 32 * 8  # layers, operations, examples, queries, keys, heads times size
+  assert counts["dots"] - counts["none"] == product
+  assert counts["full"] - counts["dots"] > product

@@ -1,0 +1,126 @@
+"""A training step of ViT-S/16 at 224 pixels on one core, against Hugging Face's ViTForImageClassification.
+
+    python tests/benchmarks/vit.py --peer_python=/path/to/python
+
+The peer's interpreter has torch and transformers. Both do forward, backward and AdamW in float32 on batches of the same size,
+each in a process of its own, and take turns step by step on the same core; the peer with the faster of its eager and its
+fused attention, and of its plain and its fused optimizer. Ours is the step that training runs, with metrics and the norm of
+the gradient. Prints the median ratio of a round, the peer's time over ours, and the processor.
+"""
+
+import argparse
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+OURS = """
+from research import process
+process.tune_allocator()
+import jax, numpy as np
+from research.config import Duration
+from research.models import vit
+from research.optimizers.adamw import AdamW
+from research.optimizers.schedule import Length
+from research.tasks.classification import Classification
+from research.training import program
+from research.training.settings import Training
+spec = {"inputs": jax.ShapeDtypeStruct((BATCH, 224, 224, 3), "float32"), "labels": jax.ShapeDtypeStruct((BATCH,), "int32"),
+        "mask": jax.ShapeDtypeStruct((BATCH,), "float32")}
+training = Training(steps=Duration(100))
+made = program.build(model=vit.vit_s(), task=Classification(num_classes=1000), optimizer=AdamW(learning_rate=1e-3),
+                     training=training, spec=spec, length=Length(total_steps=100, batch_size=BATCH, examples=100 * BATCH),
+                     mesh=training.sharding.mesh())
+state, rng = made.create(jax.random.key(0)), np.random.default_rng(0)
+batch = {"inputs": rng.normal(size=(BATCH, 224, 224, 3)).astype("float32"),
+         "labels": rng.integers(0, 1000, BATCH).astype("int32"), "mask": np.ones(BATCH, "float32")}
+def step():
+  global state
+  state = jax.block_until_ready(made.step(state, batch))
+"""
+
+PEER = """
+import time
+import torch
+from transformers import ViTConfig, ViTForImageClassification
+torch.set_num_threads(1)
+pixels, labels = torch.randn(BATCH, 3, 224, 224), torch.randint(0, 1000, (BATCH,))
+def prepare(attention, fused):
+  config = ViTConfig(hidden_size=384, num_hidden_layers=12, num_attention_heads=6, intermediate_size=1536, num_labels=1000,
+                     attn_implementation=attention)
+  model = ViTForImageClassification(config).train()
+  optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=fused)
+  def step():
+    optimizer.zero_grad(set_to_none=True)
+    model(pixel_values=pixels, labels=labels).loss.backward()
+    optimizer.step()
+  return step
+def cost(step):
+  step()
+  begin = time.perf_counter()
+  step(), step()
+  return time.perf_counter() - begin
+step = min((prepare(attention, fused) for attention in ("eager", "sdpa") for fused in (True, False)), key=cost)
+"""
+
+TURNS = """
+import time
+step(), step()
+while True:
+  input()
+  begin = time.perf_counter()
+  step()
+  print("seconds", time.perf_counter() - begin, flush=True)
+"""
+
+
+class Worker:
+  """A process that does one step when it is told to."""
+
+  def __init__(self, python: str, source: str, batch: int):
+    code = source.replace("BATCH", str(batch)) + TURNS
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    self.process = subprocess.Popen(
+        [python, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    self.step()  # so that it is compiled and warm before another starts
+
+  def step(self) -> float:
+    """Seconds of one step."""
+    assert self.process.stdin is not None and self.process.stdout is not None
+    self.process.stdin.write("\n")
+    self.process.stdin.flush()
+    for line in self.process.stdout:
+      if line.startswith("seconds"):
+        return float(line.split()[1])
+    raise SystemExit(f"a worker ended with exit code {self.process.wait()}")
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("--peer_python", required=True)
+  parser.add_argument("--batch", type=int, default=8)
+  parser.add_argument("--rounds", type=int, default=7)
+  parser.add_argument("--core", type=int, default=0)
+  args = parser.parse_args()
+  from research import records  # imports jax; the workers have their own
+  os.sched_setaffinity(0, {args.core})  # inherited by the workers
+  workers = []
+  try:
+    for python, source in ((args.peer_python, PEER), (sys.executable, OURS)):
+      workers.append(Worker(python, source, args.batch))
+    seconds = [[worker.step() for worker in workers] for _ in range(args.rounds)]
+  finally:
+    for worker in workers:
+      worker.process.kill()
+  ratios = [theirs / ours for theirs, ours in seconds]
+  theirs, ours = (statistics.median(side) for side in zip(*seconds))
+  print(f"{records.environment()['cpu']}, batch {args.batch}: Hugging Face {theirs:.2f} s, ours {ours:.2f} s; median ratio of "
+        f"{args.rounds} rounds {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,95 @@
+"""Small generated data in the place of files, with the same features: an experiment's twin builds and learns anywhere."""
+
+import dataclasses
+import functools
+
+import cv2
+import numpy as np
+
+from research.data.examples import Columns
+from research.data.image_folder import ImageFolder
+from research.data.sources import Arrays, Records, Source
+from research.data.tfds import TFDS
+from research.features import Features
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Patterns(Source):
+  """Images with a grating of a class's own direction and colour under noise, easy to tell apart.
+
+  Attributes:
+    num: examples.
+    num_classes: classes, in turn.
+    shape: of an image.
+    image: the feature's name; encoded files if it is `record`, else arrays.
+    label: the label's name.
+    seed: of the noise.
+  """
+
+  num: int
+  num_classes: int
+  shape: tuple[int, ...]
+  image: str
+  label: str
+  seed: int = 0
+
+  def open_all(self, data_dir):
+    rng = np.random.default_rng(self.seed)
+    labels = np.arange(self.num) % self.num_classes
+    rows, columns = np.mgrid[:self.shape[0], :self.shape[1]]
+    images = []
+    for label in labels:
+      angle = np.pi * label / self.num_classes
+      grating = np.cos(0.6 * (np.cos(angle) * rows + np.sin(angle) * columns))
+      colour = 100 + 50 * np.cos(2 * np.pi * label / self.num_classes + np.arange(3))[:len(self.shape[2:]) and self.shape[2]]
+      image = (colour if len(self.shape) > 2 else 128) + 60 * (grating[..., None] if len(self.shape) > 2 else grating)
+      images.append(np.clip(image + rng.normal(0, 10, self.shape), 0, 255).astype(np.uint8))
+    if self.image == "record":
+      images = [cv2.imencode(".png", image)[1].tobytes() for image in images]
+    else:
+      images = np.stack(images)
+    return Columns({self.image: images, self.label: labels.astype(np.int32)})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Clusters(Source):
+  """Vectors (64,) around a centre for each class.
+
+  Attributes:
+    num: examples.
+    num_classes: classes, in turn.
+    seed: of the noise.
+  """
+
+  num: int
+  num_classes: int
+  seed: int
+
+  def open_all(self, data_dir):
+    labels = np.arange(self.num, dtype=np.int32) % self.num_classes
+    centres = np.random.default_rng(0).normal(size=(self.num_classes, 64))
+    inputs = centres[labels] + np.random.default_rng(self.seed).normal(size=(self.num, 64))
+    return Columns({"inputs": inputs.astype(np.float32), "labels": labels})
+
+
+def twin(data, num_classes: int, *, num: int = 256, side: int = 64):
+  """The same data with generated examples where it names files."""
+  of = functools.partial(_of, num_classes=num_classes, num=max(num, data.batch_size), side=side)
+  return dataclasses.replace(data, train=data.train and of(data.train),
+                             evaluation={name: of(source, seed=1) for name, source in data.evaluation.items()})
+
+
+def _of(source, *, num_classes, num, side, seed=0):
+  match source:
+    case Arrays(path=path) if "mnist" in path:
+      return Patterns(num=num, num_classes=num_classes, shape=(28, 28), image="image", label="label", seed=seed)
+    case Records(path=path) if path.startswith("images/"):
+      shape = (32, 32, 3) if "cifar" in path else (side, side, 3)
+      return Patterns(num=num, num_classes=num_classes, shape=shape, image="record", label="label", seed=seed)
+    case TFDS():
+      return Patterns(num=num, num_classes=num_classes, shape=(side, side, 3), image="image", label="label", seed=seed)
+    case Features():  # as if they were computed
+      return Clusters(num=num, num_classes=num_classes, seed=seed)
+    case ImageFolder():
+      return Patterns(num=num, num_classes=num_classes, shape=(side, side, 3), image="record", label="labels", seed=seed)
+  return source
