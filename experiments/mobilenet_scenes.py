@@ -4,7 +4,7 @@ Razavian et al. 2014, "CNN Features off-the-shelf": those of ImageNet and a line
 
     python launch.py --experiment=mobilenet_scenes --data_dir=DATA
 
-4 minutes on 2 CPU cores. Expected: 97 % of 335 test photographs of 8 scenes, with 1,131 to learn from; the same classifier
+2 minutes on 2 CPU cores. Expected: 97 % of 335 test photographs of 8 scenes, with 1,131 to learn from; the same classifier
 on the pixels, scaled down, is the control. The paper's own figures are of other networks and scenes.
 """
 
