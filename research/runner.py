@@ -26,6 +26,8 @@ from research.workdir import Run, measured, spent
 
 def run(name: str, summary: str, experiment: Any, default: Any, options: flags.FlagValues) -> int:
   """Runs the mode in `options.mode`. Returns the process's exit code."""
+  if options.mode == "record":  # of a run that is over: it needs neither data nor devices
+    return record(name, options.workdir)
   data_dir = epath.Path(options.data_dir).expanduser() if options.data_dir else None
   if data_dir is not None and not data_dir.is_dir():
     raise ConfigError(f"--data_dir={options.data_dir}: there is no such folder")
@@ -40,8 +42,6 @@ def run(name: str, summary: str, experiment: Any, default: Any, options: flags.F
         return evaluate(name, summary, experiment, default, seeds, data_dir, options.workdir)
       case "check_gradients":
         return check_gradients(experiment, seeds[0], data_dir)
-      case "record":
-        return record(name, options.workdir)
   except Interrupted as end:
     say(str(end))
     return end.exit_code

@@ -195,7 +195,7 @@ def test_a_file_under_another_kind_of_name(suffix, named, tmp_path):
     ("empty.h5", b"", "is empty"),
     ("w.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS pointer"),
     ("w.safetensors", b"<!DOCTYPE html><html>", "a web page"),
-    ("w.safetensors", gzip.compress(b"x" * 100), "gzip"),
+    ("w.safetensors", gzip.compress(b"x" * 100, mtime=0), "gzip"),
     ("pytorch_model.bin", pickle.dumps({"a": 1}), "pickle of PyTorch"),
     ("renamed.safetensors", pickle.dumps({"a": 1}), "pickle of PyTorch"),
     ("model.pt", b"PK\x03\x04" + b"x" * 100, "pickle of PyTorch"),
