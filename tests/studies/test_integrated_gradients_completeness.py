@@ -1,9 +1,13 @@
 """A short run shows the claim, and its controls fail."""
 
+import base64
+import io
+
 import jax
 import numpy as np
 import pytest
 from parts import InMemory
+from PIL import Image
 
 from experiments import integrated_gradients_completeness
 from research import config, paper
@@ -19,7 +23,8 @@ def test_the_gap_closes_and_black_pixels_get_nothing():
       assert paper.judge(target, [found.metrics[target.metric]]).verdict == "REPRODUCED", target.metric
   gaps, pictures = found.figures
   assert gaps.series[0].x == (1, 20, 50)
-  assert np.shape(pictures.rows[1][0].pixels) == (48, 48)
+  encoded = pictures.rows[1][0].image.removeprefix("data:image/png;base64,")
+  assert Image.open(io.BytesIO(base64.b64decode(encoded))).size == (48, 48)
 
 
 @pytest.mark.heavy
