@@ -71,7 +71,7 @@ class Assessment:
     params, buffers, report = self.pretrained.load(run.data_dir, self.model, params, buffers)
     say(report)
     loaded = time.monotonic()
-    found = evaluate_splits(self, opened, run.data_dir, mesh, make_statistics(net, self.task, mesh), params, buffers,
+    found = evaluate_splits(self, opened, run.data_dir, mesh, net, make_statistics(net, self.task, mesh), params, buffers,
                             run.interruption.raise_if_requested)
     return dataclasses.replace(found, seconds={"weights": loaded - begin, "evaluation": time.monotonic() - loaded})
 

@@ -41,12 +41,12 @@ class Duration:
       raise ValueError(f"{text!r} is not a whole number of steps")
     return cls(amount, unit)
 
-  def steps(self, *, batch_size: int, examples: int, total: int | None = None) -> int:
+  def steps(self, *, batch_size: float, steps_per_epoch: int, total: int | None = None) -> int:
     """Turns it into steps: rounded to the nearest, never below 1 unless the amount is 0.
 
     Args:
-      batch_size: examples a step, over all devices.
-      examples: examples an epoch.
+      batch_size: examples a step, over all devices; the mean where steps differ.
+      steps_per_epoch: steps an epoch.
       total: the steps of the whole run, which a percentage refers to.
     """
     if self.unit == "%":
@@ -54,7 +54,7 @@ class Duration:
         raise ConfigError(f"{self} has nothing to be a percentage of")
       exact = total * self.amount / 100
     else:
-      exact = {"steps": self.amount, "ep": self.amount * (examples // batch_size), "ex": self.amount / batch_size}[self.unit]
+      exact = {"steps": self.amount, "ep": self.amount * steps_per_epoch, "ex": self.amount / batch_size}[self.unit]
     return max(round(exact), 1) if self.amount else 0
 
   def __str__(self):

@@ -5,7 +5,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import jax
@@ -15,9 +16,10 @@ from flax import nnx
 
 from research.config import ConfigError, outside, override
 from research.data.dataset import Data, Opened
+from research.figures import Figure, Series, Table
 from research.fit import Fit
 from research.optimizers.schedule import Length
-from research.paper import Paper, Target
+from research.paper import Paper, Target, seeds_interval
 from research.pretrained.weights import Pretrained
 from research.studies.base import Findings, Study, total_seconds
 from research.tasks.base import Task
@@ -28,7 +30,11 @@ from research.workdir import Run, measured
 
 
 class Model(Protocol):
-  """A network's configuration."""
+  """A network's configuration.
+
+  Where a network begins with what the training examples say, it also has `num_examples` and `adapt(params, inputs)`, which
+  returns the parameters for the inputs of so many examples (research/fit.py).
+  """
 
   def build(self, inputs: jax.ShapeDtypeStruct, num_outputs: int, rngs: nnx.Rngs) -> nnx.Module: ...
 
@@ -113,13 +119,50 @@ class Experiment:
   def length(self, opened: Opened) -> Length:
     """How long the run is, in steps and examples."""
     assert opened.train is not None, "there are no training data"
-    examples = len(opened.train)
-    total = self.training.schedule(batch_size=self.data.batch_size, examples=examples).total
-    return Length(total_steps=total, batch_size=self.data.batch_size, examples=examples)
+    steps_per_epoch = self.data.batches_per_epoch(opened)
+    batch_size = self.data.batch_size if self.data.buckets is None else len(opened.train) / steps_per_epoch
+    total = self.training.schedule(batch_size=batch_size, steps_per_epoch=steps_per_epoch).total
+    return Length(total_steps=total, batch_size=batch_size, steps_per_epoch=steps_per_epoch)
 
 
 def _double(x):
   return np.asarray(x, np.float64) if np.issubdtype(np.asarray(x).dtype, np.floating) else np.asarray(x)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Difference:
+  """By how much one member's metric exceeds another's; the metric is named "of - minus/split/metric".
+
+  Attributes:
+    of, minus: the members.
+    metric: "split/metric".
+  """
+
+  of: str
+  minus: str
+  metric: str
+
+  @property
+  def name(self) -> str:
+    return f"{self.of} - {self.minus}/{self.metric}"
+
+  def measure(self, findings: Iterable[Findings]) -> tuple[float, tuple[float, float], str]:
+    """The mean over the seeds, its 95 % interval and the metric's signature.
+
+    The interval is over seeds, Student's t of the differences of equal seeds, and over examples: squares of half widths are
+    added, the examples' being those of the members' bootstrap intervals, as if the two had seen different examples. They saw
+    the same, which makes their difference more certain than that.
+    """
+    ours, theirs = f"{self.of}/{self.metric}", f"{self.minus}/{self.metric}"
+    pairs = [(found.metrics[ours] - found.metrics[theirs], found.intervals[ours], found.intervals[theirs],
+              found.signatures[ours], found.signatures[theirs]) for found in findings]
+    values, *intervals, of, minus = zip(*pairs)
+    assert len({*of, *minus}) == 1, f"{self.name}: measured as {of} and {minus}"
+    mean = float(np.mean(values))
+    over_seeds = seeds_interval(values) or (mean, mean)
+    squares = [((over_seeds[1] - over_seeds[0]) / 2) ** 2, *(np.mean(np.diff(ends)) ** 2 / 4 for ends in intervals)]
+    half = math.sqrt(sum(squares))
+    return mean, (mean - half, mean + half), of[0]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,12 +171,14 @@ class Comparison:
 
   Attributes:
     members: each by its name.
+    differences: between members, with intervals over seeds and examples.
     paper: where the result was published.
     targets: what the members must show.
     seeds: the seeds that the verdict is on.
   """
 
-  members: dict[str, "Experiment | Study"]
+  members: "dict[str, Experiment | Study | Comparison]"
+  differences: tuple[Difference, ...] = outside(())
   paper: Paper | None = outside(None)
   targets: tuple[Target, ...] = outside(())
   seeds: tuple[int, ...] = outside((0, 1, 2))
@@ -151,17 +196,60 @@ class Comparison:
 
   def _together(self, findings: dict[str, Findings]) -> Findings:
     prefixed = lambda part: {f"{name}/{k}": v for name, found in findings.items() for k, v in getattr(found, part).items()}
+    metrics = dict.fromkeys(difference.metric for difference in self.differences)
+    beside = [Figure(f"Members side by side, {metric}", "", metric, (Series(
+        metric, list(findings), [found.metrics[metric] for found in findings.values()], kind="bars"),)) for metric in metrics]
     return Findings(
         metrics=prefixed("metrics"), intervals=prefixed("intervals"), signatures=prefixed("signatures"),
         seconds=total_seconds(findings.values()),
-        figures=tuple(figure for found in findings.values() for figure in found.figures),
+        figures=(*beside, *(dataclasses.replace(figure, title=f"{figure.title} · {name}")
+                            for name, found in findings.items() for figure in found.figures)),
         notes=tuple(f"{name}: {note}" for name, found in findings.items() for note in found.notes),
         stopped="; ".join(f"{name}: {found.stopped}" for name, found in findings.items() if found.stopped))
 
   def conclude(self, findings: dict[int, Findings]) -> Findings:
-    """A member's own conclusions are not drawn: they belong to its own verdict."""
-    del findings
-    return Findings(metrics={})
+    """The differences. A member's own conclusions are not drawn: they belong to its own verdict."""
+    if not self.differences:
+      return Findings(metrics={})
+    found = {d.name: d.measure(findings.values()) for d in self.differences}
+    rows = tuple((d.of, d.minus, d.metric, *(f"{value:+.4f}" for value in (found[d.name][0], *found[d.name][1])))
+                 for d in self.differences)
+    return Findings(
+        metrics={name: mean for name, (mean, _, _) in found.items()},
+        intervals={name: interval for name, (_, interval, _) in found.items()},
+        signatures={name: signature for name, (_, _, signature) in found.items()},
+        figures=(Table("What makes the difference", ("member", "beside", "metric", "difference", "from", "to"), rows,
+                       f"Means over {len(findings)} seeds; 95 % intervals over seeds and examples."),))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Selection(Comparison):
+  """One recipe with several settings, its members: each seed takes the one that does best on examples kept for that.
+
+  Attributes:
+    by: "split/metric" of the choice; the split is one that no target looks at.
+  """
+
+  by: str
+
+  def check(self, data_dir) -> None:
+    super().check(data_dir)
+    for name, member in self.members.items():
+      known = [f"{split}/{metric}" for split in member.data.evaluation for metric in member.task.metrics]
+      if self.by not in known:
+        raise ConfigError(f"by={self.by}: {name} has no such metric; there are {', '.join(known)}")
+
+  def objective(self, seed: int, data_dir=None) -> tuple[Any, Any]:
+    """The first member's: all have one network and one loss."""
+    return next(iter(self.members.values())).objective(seed, data_dir)
+
+  def _together(self, findings: dict[str, Findings]) -> Findings:
+    metric = next(iter(self.members.values())).task.metrics[self.by.rpartition("/")[2]]
+    values = {name: found.metrics[self.by] for name, found in findings.items()}
+    best = (max if metric.better == "higher" else min)(values, key=lambda name: values[name])
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+    return dataclasses.replace(findings[best], notes=(f"Chosen by {self.by}: {best} ({shown}).",),
+                               seconds=total_seconds(findings.values()))
 
 
 def sweep(base: Experiment | Study, overrides: list[dict[str, Any]], *, paper: Paper, targets: tuple[Target, ...],

@@ -125,8 +125,9 @@ class Matrix:
   """Counts as a table whose cells are shaded by their share of the row, as of true (rows) and predicted classes.
 
   Attributes:
-    rows, columns: their names; cells of equal names are what should be, the others are errors.
+    rows, columns: their names; cells of equal names are what should be, the others are errors (see `alike`).
     counts: a tuple a row.
+    alike: no cell is an error: rows and columns are different things, as words of two languages.
   """
 
   title: str
@@ -136,6 +137,14 @@ class Matrix:
   row_label: str = ""
   column_label: str = ""
   caption: str = ""
+  alike: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Marked:
+  """A text with some of it marked: (piece, whether it is marked), which joined make the text."""
+
+  pieces: tuple[tuple[str, bool], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,5 +153,5 @@ class Table:
 
   title: str
   head: tuple[str, ...]
-  rows: tuple[tuple[str | float, ...], ...]
+  rows: tuple[tuple[str | float | Marked, ...], ...]
   caption: str = ""

@@ -12,14 +12,17 @@ import numpy as np
 from jax.sharding import Mesh
 
 from research import flops, rules
+from research.augmentation import base as augmentation
 from research.config import UserError, to_json
 from research.data.dataset import Opened
 from research.data.loading import Loader
 from research.evaluation.evaluator import evaluate, make_statistics
+from research.evaluation.writing import make_writer, write_all
 from research.metrics.base import mean
 from research.report.classification import evaluation_figures
 from research.studies.base import Findings
 from research.tasks.classification import Classification
+from research.tasks.text_to_text import TextToText
 from research.training import cache, loop, program
 from research.training.checkpoint import Checkpoints
 from research.training.interruption import Interrupted
@@ -36,20 +39,21 @@ class NotFinite(UserError):
   """The loss or a gradient is not finite."""
 
 
-def evaluate_splits(experiment, opened: Opened, data_dir, mesh: Mesh, statistics: Callable, params, buffers,
-                    between: Callable[[], None]) -> Findings:
-  """Evaluates a network on every split, with bootstrap intervals, and a classifier's figures.
+def evaluate_splits(experiment, opened: Opened, data_dir, mesh: Mesh, net: program.Network, statistics: Callable, params,
+                    buffers, between: Callable[[], None]) -> Findings:
+  """Evaluates a network on every split, with bootstrap intervals, and figures: of a classifier, of what a writer writes.
 
   Args:
     experiment: has `data` and `task`.
     opened: its data.
     data_dir: where they lie, or None.
     mesh: where parameters and batches are.
+    net: the network.
     statistics: see make_statistics.
     params, buffers: of the network.
     between: called before each batch; may raise to break off.
   """
-  task, data, findings, figures = experiment.task, experiment.data, Findings(metrics={}), []
+  task, data, findings, figures, writer = experiment.task, experiment.data, Findings(metrics={}), [], None
   metrics = {**task.metrics, **task.record_metrics}
   for split in opened.evaluation:
     batches = data.evaluating(opened, split, sharding=batch_sharding(mesh))
@@ -63,7 +67,19 @@ def evaluate_splits(experiment, opened: Opened, data_dir, mesh: Mesh, statistics
       read = lambda at, loader=loader: loader.load(at, np.zeros_like(at))[0]["inputs"]
       figures += evaluation_figures(evaluation.records, read, split=split, num_classes=task.num_classes,
                                     names=data.evaluation[split].class_names(data_dir))
+    if isinstance(task, TextToText) and task.writing is not None:
+      writer = writer or make_writer(net, task, mesh)
+      written = write_all(writer, params, buffers, data.evaluating(opened, split, sharding=batch_sharding(mesh)),
+                          opened.evaluation[split], task, between)
+      for name, metric in written.metrics.items():
+        findings.metrics[f"{split}/{name}"] = written.values[name]
+        findings.intervals[f"{split}/{name}"] = written.intervals[name]
+        findings.signatures[f"{split}/{name}"] = metric.signature
   return dataclasses.replace(findings, figures=tuple(figures))
+
+
+def _shapes(batch: dict) -> tuple[tuple[int, ...], ...]:
+  return tuple(batch[name].shape for name in sorted(batch))
 
 
 class Fit:
@@ -75,11 +91,11 @@ class Fit:
     training = experiment.training
     self.opened = experiment.data.open(run.data_dir)
     self.length = experiment.length(self.opened)
-    self.schedule = training.schedule(batch_size=experiment.data.batch_size, examples=self.length.examples)
+    self.schedule = training.schedule(batch_size=self.length.batch_size, steps_per_epoch=self.length.steps_per_epoch)
     self.mesh = training.sharding.mesh()
     self.program = program.build(
         model=experiment.model, task=experiment.task, optimizer=experiment.optimizer, training=training,
-        spec=experiment.data.spec(self.opened), length=self.length, mesh=self.mesh, on_device=experiment.data.on_device)
+        specs=experiment.data.specs(self.opened), length=self.length, mesh=self.mesh, on_device=experiment.data.on_device)
     self.metrics = experiment.task.metrics
     better = self.metrics[(training.best_metric or "/loss").rpartition("/")[2]].better
     self.watch = Watch(training.stopping, better)
@@ -94,17 +110,29 @@ class Fit:
   def resume(self) -> tuple[TrainState, dict]:
     """The newest whole checkpoint and its facts, or a fresh state, with pretrained weights if there are any, and none."""
     if self.checkpoints.latest() is None:
-      state = self.program.create(jax.random.key(self.seed))
-      if (pretrained := self.experiment.pretrained) is not None:
-        params, buffers, report = pretrained.load(self.run.data_dir, self.experiment.model, state.params, state.buffers)
-        say(f"{self.run.label}{report}")
-        average = None if state.average is None else jax.tree.map(jnp.copy, params)
-        state = dataclasses.replace(state, params=params, buffers=buffers, average=average)
-      return state, {}
+      return self._begin(self.program.create(jax.random.key(self.seed))), {}
     state, facts = self.checkpoints.restore(None, self.program.abstract)
     self.watch.restore(facts["watch"])
     self.values, self.seconds = facts["values"], facts["seconds"]
     return state, facts
+
+  def _begin(self, state: TrainState) -> TrainState:
+    """A fresh state with what does not begin at random: a file's weights, or what the network takes from the examples."""
+    experiment, params, buffers = self.experiment, state.params, state.buffers
+    if experiment.pretrained is not None:
+      params, buffers, report = experiment.pretrained.load(self.run.data_dir, experiment.model, params, buffers)
+      say(f"{self.run.label}{report}")
+    elif hasattr(experiment.model, "adapt"):
+      params = jax.device_put(experiment.model.adapt(params, self._first_inputs(experiment.model.num_examples)),
+                              jax.tree.map(lambda p: p.sharding, params))
+    average = None if state.average is None else jax.tree.map(jnp.copy, params)
+    return dataclasses.replace(state, params=params, buffers=buffers, average=average)
+
+  def _first_inputs(self, num: int) -> jax.Array:
+    """The first training examples as the network sees them in training, but for what changes at random on the host."""
+    data, at = self.experiment.data, np.arange(min(num, len(self.opened.train)))
+    batch, _ = Loader(self.opened.train, data.transforms, None).load(at, np.zeros_like(at))
+    return augmentation.apply(data.on_device, jax.tree.map(jnp.asarray, batch), jax.random.key(self.seed))["inputs"]
 
   def train(self) -> tuple[TrainState, dict]:
     """Trains to the end. Returns the last state and its facts."""
@@ -136,19 +164,25 @@ class Fit:
   def compile(self) -> Callable[[TrainState, dict], TrainState]:
     """Everything that the loop will call, so that it never stands still for a compiler. Returns the step."""
     self.checkpoints.prepare()
-    traced = self.program.step.trace(self.program.abstract, self.program.batch)
-    self.flops = flops.count_jaxpr(traced.jaxpr).total / self.schedule.steps_per_call
+    traced = [self.program.step.trace(self.program.abstract, batch) for batch in self.program.batches]
+    self.flops = flops.count_jaxpr(traced[-1].jaxpr).total / self.schedule.steps_per_call
     finite = jax.jit(lambda params: jnp.stack([jnp.isfinite(p).all() for p in jax.tree.leaves(params)]),
                      out_shardings=replicated(self.mesh))
     self.finite = finite.trace(self.program.abstract.params).lower().compile()
     self.fresh_window = self.program.fresh_window.lower().compile()
     self.learning_rates = self._learning_rates()
-    return traced.lower().compile()
+    steps = [step.lower().compile() for step in traced]
+    if len(steps) == 1:
+      return steps[0]
+    by_shape = {_shapes(batch): step for batch, step in zip(self.program.batches, steps, strict=True)}
+    say(f"{self.run.label}{len(steps)} shapes of batches, a compiled step for each")
+    return lambda state, batch: by_shape[_shapes(batch)](state, batch)
 
   def findings(self, state: TrainState, facts: dict) -> Findings:
     """Evaluates on every split, with bootstrap intervals."""
     params, buffers = self._chosen(state)
-    found = evaluate_splits(self.experiment, self.opened, self.run.data_dir, self.mesh, self.statistics, params, buffers,
+    found = evaluate_splits(self.experiment, self.opened, self.run.data_dir, self.mesh, self.program.network,
+                            self.statistics, params, buffers,
                             self.run.interruption.raise_if_requested)
     trained = {name: value for name, value in self.values.items() if name.startswith("train/")}
     return dataclasses.replace(found, metrics={**trained, **found.metrics}, seconds=self.seconds, stopped=facts.get("stop", ""))
@@ -185,16 +219,16 @@ class Fit:
 
   def _log(self, step: int, window: dict[str, np.ndarray]) -> str:
     self._check_finite(*window.pop("first_bad"))
-    norm = mean(window.pop("grad_norm"))
+    norm, steps = mean(window["grad_norm"]), window.pop("grad_norm")[1]
     values = {f"train/{name}": metric.value(window[name]) for name, metric in self.metrics.items()}
     rate = self.progress.rate(step)
-    examples = rate * self.experiment.data.batch_size
+    unit, units = self.experiment.task.unit, rate * float(window["loss"][1] / steps)
     learning_rate = self.learning_rates[step]
     self.summaries.write(step, {**values, "train/grad_norm": norm, "train/learning_rate": learning_rate,
-                                "speed/examples_per_second": examples, "speed/flops_per_second": rate * self.flops})
+                                f"speed/{unit}_per_second": units, "speed/flops_per_second": rate * self.flops})
     self.values.update(values)
     shown = "  ".join(f"{name.partition('/')[2]} {value:.4g}" for name, value in values.items())
-    self.progress.line(step, f"{shown}  lr {learning_rate:.3g}  {examples:,.0f} examples/s  {self._speed(rate)}", hurried=True)
+    self.progress.line(step, f"{shown}  lr {learning_rate:.3g}  {units:,.0f} {unit}/s  {self._speed(rate)}", hurried=True)
     return self.watch.logged(values["train/loss"], norm)
 
   def _check_finite(self, bad_step: int, leaf: int) -> None:

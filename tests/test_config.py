@@ -111,5 +111,5 @@ def test_hash_covers_what_differs_from_the_defaults_and_no_details():
 @pytest.mark.parametrize(("text", "steps"), [
     ("10_000", 10_000), ("90ep", 90 * 31), ("1_000_000ex", 31_250), ("5%", 10), ("0", 0), ("0.1%", 1), ("2.5ep", 78)])
 def test_durations_become_steps(text, steps):
-  assert Duration.parse(text).steps(batch_size=32, examples=1000, total=200) == steps
+  assert Duration.parse(text).steps(batch_size=32, steps_per_epoch=31, total=200) == steps
   assert Duration.parse(str(Duration.parse(text))) == Duration.parse(text)

@@ -19,7 +19,7 @@ from research.paper import Paper
 from research.studies.base import Study
 from research.training import program
 
-LONG = Length(total_steps=1_000_000, batch_size=100, examples=100_000)  # twins are small, schedules are not
+LONG = Length(total_steps=1_000_000, batch_size=100, steps_per_epoch=1000)  # twins are small, schedules are not
 EXPERIMENTS = command_line.experiments()
 
 
@@ -67,10 +67,11 @@ def test_its_training_step_traces_without_data_on_a_device(name):
     data = twin(run.data, run.task.num_outputs)
     opened = data.open(None)
     made = program.build(model=run.model, task=run.task, optimizer=run.optimizer, training=run.training,
-                         spec=data.spec(opened), length=LONG, on_device=data.on_device,
+                         specs=data.specs(opened), length=LONG, on_device=data.on_device,
                          mesh=run.training.sharding.mesh(jax.devices()[:1]))
-    state = jax.eval_shape(made.step, made.abstract, made.batch)
-    assert jax.tree.map(lambda a: (a.shape, a.dtype), state) == jax.tree.map(lambda a: (a.shape, a.dtype), made.abstract)
+    for batch in made.batches:
+      state = jax.eval_shape(made.step, made.abstract, batch)
+      assert jax.tree.map(lambda a: (a.shape, a.dtype), state) == jax.tree.map(lambda a: (a.shape, a.dtype), made.abstract)
 
 
 @pytest.mark.parametrize("name", [n for n in EXPERIMENTS if isinstance(_load(n), Assessment)])

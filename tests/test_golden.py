@@ -26,7 +26,7 @@ def losses(experiment, num: int = 20) -> list[float]:
   experiment = dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, steps_per_call=1))
   opened = experiment.data.open(None)
   made = program.build(model=experiment.model, task=experiment.task, optimizer=experiment.optimizer,
-                       training=experiment.training, spec=experiment.data.spec(opened), length=experiment.length(opened),
+                       training=experiment.training, specs=experiment.data.specs(opened), length=experiment.length(opened),
                        mesh=experiment.training.sharding.mesh(jax.devices()[:1]))
   state, curve = made.create(jax.random.key(0)), []
   batches = experiment.data.training(opened, seed=0)

@@ -12,8 +12,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 # Each may import what stands before it, and itself.
 ORDER = [
     "config_values", "config", "rules", "figures", "paper", "preprocessing", "augmentation", "data", "nn", "models",
-    "pretrained", "metrics", "tasks", "optimizers", "flops", "training", "evaluation", "interpretation", "studies", "report",
-    "records", "workdir", "features", "fit", "experiment", "assessment", "command_line", "runner", "experiments", "launch",
+    "pretrained", "metrics", "decoding", "tasks", "optimizers", "flops", "training", "evaluation", "interpretation", "studies",
+    "report", "records", "workdir", "features", "fit", "experiment", "assessment", "command_line", "runner", "experiments",
+    "launch",
 ]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from research.config import UserError
+from research.preprocessing.text.base import Tokenizer
 from research.preprocessing.transform import Features
 
 
@@ -24,12 +25,26 @@ class Examples:
 
   in_memory: bool = False
 
+  @property
+  def lengths(self) -> dict[str, np.ndarray]:
+    """The length (N,) of every example of each ragged feature, by its name, without reading them; {} where none is ragged."""
+    return {}
+
+  @property
+  def tokenizers(self) -> dict[str, Tokenizer]:
+    """What made the numbers of a feature out of text, by its name."""
+    return {}
+
   def __len__(self) -> int:
     raise TypeError(f"{type(self).__name__} defines no __len__")
 
   def read(self, indices: np.ndarray) -> Features:
     """Reads the examples `indices` (B,), each in 0..len-1, to arrays with a leading B or lists of B values."""
     raise TypeError(f"{type(self).__name__} defines no read")
+
+  def raw(self, indices: np.ndarray) -> Features:
+    """As `read`, before texts became numbers: what people read, and references."""
+    return self.read(indices)
 
   def key(self, index: int) -> str:
     """The name by which a person finds the example: a file's name, an id, its number."""
@@ -74,6 +89,17 @@ class Subset(Examples):
 
   def read(self, indices: np.ndarray) -> Features:
     return self._examples.read(self._indices[indices])
+
+  def raw(self, indices: np.ndarray) -> Features:
+    return self._examples.raw(self._indices[indices])
+
+  @property
+  def lengths(self) -> dict[str, np.ndarray]:
+    return {name: length[self._indices] for name, length in self._examples.lengths.items()}
+
+  @property
+  def tokenizers(self) -> dict[str, Tokenizer]:
+    return self._examples.tokenizers
 
   def key(self, index: int) -> str:
     return self._examples.key(int(self._indices[index]))

@@ -5,6 +5,7 @@ whole state of the iterator is the number of the next batch. Imports no jax: wor
 K: batches, B: those examples of a batch that this host loads.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import grain
@@ -12,8 +13,8 @@ import numpy as np
 from absl import flags
 
 from research.data.examples import Examples
-from research.data.loading import Broken, BrokenRecords, Feature, Loader
-from research.data.plan import BatchPlan, InOrder
+from research.data.loading import Broken, BrokenRecords, Feature, Loader, shapes
+from research.data.plan import BatchPlan
 from research.preprocessing.transform import Transform
 
 Batch = dict[str, np.ndarray]
@@ -38,13 +39,20 @@ class _Blocks:
     """Features (K, B, ...) and the key and error of every broken example."""
     start = self._first + index * self._size
     batches = [divmod(k, self._plan.batches_per_epoch) for k in range(start, start + self._size)]
-    indices_KB = np.stack([self._plan.indices(epoch, k)[self._rows] for epoch, k in batches])
+    indices_KB = np.stack([self._own(self._plan.indices(epoch, k)) for epoch, k in batches])
     epochs_KB = np.broadcast_to(np.array([[epoch] for epoch, _ in batches]), indices_KB.shape)
-    features, broken = self._loader.load(indices_KB.ravel(), epochs_KB.ravel())
+    lengths = self._plan.lengths[self._plan.bucket(*batches[0])]
+    features, broken = self._loader.load(indices_KB.ravel(), epochs_KB.ravel(), lengths)
     block = {name: array.reshape(*indices_KB.shape, *array.shape[1:]) for name, array in features.items()}
     if self._with_index:
       block["index"] = indices_KB
     return block, [(record.key, record.error) for record in broken]
+
+  def _own(self, indices: np.ndarray) -> np.ndarray:
+    """This host's part of a batch, whose size is a multiple of the plan's."""
+    start, stop, _ = self._rows.indices(self._plan.batch_size)
+    times = len(indices) // self._plan.batch_size
+    return indices[start * times:stop * times]
 
 
 def _read_ahead(blocks: _Blocks, num_threads: int, num_workers: int) -> grain.DatasetIterator:
@@ -61,15 +69,15 @@ class Pipeline:
   """An endless iterator of training batches.
 
   A batch maps each feature to an array with a leading B, and `mask` (B,) float32 to 1 for examples and 0 for padding
-  and broken records. With `chunk` K above 1, K consecutive batches come as one, stacked (K, B, ...). No array of a
-  batch is written to again.
+  and broken records. With `chunk` K above 1, K consecutive batches come as one, stacked (K, B, ...), which a plan with
+  several buckets does not allow. No array of a batch is written to again.
 
   Args:
     examples: what is read.
     transforms: what is done to them.
     plan: what makes up a batch.
     seed: of the transforms' random numbers.
-    rows: the part of every batch that this host loads.
+    rows: the part of every batch of `plan.batch_size` that this host loads; of a larger one, as many times more.
     chunk: how many batches are delivered at a time.
     num_threads: threads that read; 0 reads when asked.
     num_workers: processes that read, each with `num_threads`; 0 reads in this one.
@@ -87,13 +95,17 @@ class Pipeline:
   def __init__(self, examples: Examples, transforms: Sequence[Transform], plan: BatchPlan, *, seed: int,
                rows: slice = slice(None), chunk: int = 1, num_threads: int = 2, num_workers: int = 0,
                max_broken_share: float = 0.01):
-    self._loader, self._plan, self._rows, self._chunk = Loader(examples, transforms, seed), plan, rows, chunk
+    assert chunk == 1 or len(plan.lengths) == 1, "batches of different shapes cannot be stacked"
+    self._loader = Loader(examples, transforms, seed, tuple(plan.lengths[-1]))
+    self._plan, self._rows, self._chunk = plan, rows, chunk
     self._threads = {"num_threads": num_threads, "num_workers": num_workers}
     self.spec: dict[str, Feature] = self._loader.spec
     self.batches_per_epoch = plan.batches_per_epoch
     self.broken = BrokenRecords(max_broken_share)
-    batch_bytes = sum(int(np.prod(f.shape)) * f.dtype.itemsize for f in self.spec.values()) * plan.batch_size
-    ahead = min(_BLOCK_BYTES // max(batch_bytes, 1), _BLOCK_BATCHES) // chunk if examples.in_memory else 1
+    example_bytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in shapes(self.spec, plan.lengths[-1]).values())
+    ahead = min(_BLOCK_BYTES // max(example_bytes * plan.batch_size, 1), _BLOCK_BATCHES) // chunk
+    if not examples.in_memory or len(plan.lengths) > 1:
+      ahead = 1
     self._block_size = max(ahead, 1) * chunk
     self._source = None
     self.restore({"next_batch": 0})
@@ -133,10 +145,10 @@ class Pipeline:
         yield {name: array[part] for name, array in block.items()}
 
 
-def evaluation_batches(examples: Examples, transforms: Sequence[Transform], batch_size: int, *,
+def evaluation_batches(examples: Examples, transforms: Sequence[Transform], plan: BatchPlan, *,
                        rows: slice = slice(None), num_threads: int = 2, num_workers: int = 0,
                        broken: BrokenRecords | None = None) -> Iterator[Batch]:
-  """Every example exactly once, in order; the last batch is padded, and all hosts get as many batches.
+  """The batches of a plan's first epoch; all hosts get as many.
 
   Beside the features and `mask` a batch has `index` (B,) int64, the examples' numbers (-1 where padded), by which texts
   and keys are found that are no arrays.
@@ -144,19 +156,16 @@ def evaluation_batches(examples: Examples, transforms: Sequence[Transform], batc
   Args:
     examples: what is read.
     transforms: what is done to them, in their form without random numbers.
-    batch_size: examples of a batch over all hosts.
-    rows: the part of every batch that this host loads.
-    num_threads: threads that read; 0 reads when asked.
-    num_workers: processes that read; 0 reads in this one.
+    plan: InOrder or a like one: every example exactly once, the last batch padded.
+    rows, num_threads, num_workers: see Pipeline.
     broken: counts the broken examples; None allows a share of 0.01 of them.
 
   Raises:
     DataError: the examples cannot be loaded, or too many are broken.
   """
   broken = broken or BrokenRecords(0.01)
-  plan = InOrder(len(examples), batch_size)
-  blocks = _Blocks(Loader(examples, transforms, None), plan, rows, first=0, size=1, num=plan.batches_per_epoch,
-                   with_index=True)
+  loader = Loader(examples, transforms, None, tuple(plan.lengths[-1]))
+  blocks = _Blocks(loader, plan, rows, first=0, size=1, num=plan.batches_per_epoch, with_index=True)
   source = _read_ahead(blocks, num_threads, num_workers)
   try:
     for block, records in source:

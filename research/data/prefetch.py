@@ -17,7 +17,7 @@ def own_rows(sharding: jax.sharding.Sharding | None, batch_size: int, *, chunked
 
   Args:
     sharding: of the arrays of a batch; None for a batch that stays in memory.
-    batch_size: over all devices, which must divide it.
+    batch_size: over all devices, which must divide it; of a batch twice as large they hold twice as much.
     chunked: whether the batch dim is the second.
   """
   if sharding is None:
@@ -43,9 +43,12 @@ def transfer(sharding: jax.sharding.Sharding | None, batch_size: int, *,
   if sharding.is_fully_addressable:
     return jax.jit(lambda batch: batch, in_shardings=sharding, out_shardings=sharding)
 
+  own = own_rows(sharding, batch_size, chunked=chunked)
+
   def place(array: np.ndarray) -> jax.Array:
-    shape = (array.shape[0], batch_size, *array.shape[2:]) if chunked else (batch_size, *array.shape[1:])
-    return jax.make_array_from_process_local_data(sharding, array, shape)
+    dim = 1 if chunked else 0
+    whole = array.shape[dim] * batch_size // (own.stop - own.start)
+    return jax.make_array_from_process_local_data(sharding, array, (*array.shape[:dim], whole, *array.shape[dim + 1:]))
 
   return lambda batch: {name: place(array) for name, array in batch.items()}
 

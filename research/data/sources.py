@@ -6,6 +6,7 @@ Data in TFDS's format: research/data/tfds.py.
 import dataclasses
 import functools
 import gzip
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -13,6 +14,7 @@ from typing import Literal
 import numpy as np
 from etils import epath
 
+from research.config import config_hash
 from research.data import digits, mnist1d
 from research.data.examples import Columns, DataError, Examples, Subset
 from research.preprocessing.transform import Features
@@ -66,6 +68,26 @@ class Source:
     """
     return None
 
+  def files(self, data_dir: str | None) -> tuple[epath.Path, ...]:
+    """The files whose content decides what the examples are; none where the settings alone do."""
+    raise TypeError(f"{type(self).__name__} defines no files")
+
+  def digest(self, data_dir: str | None) -> str:
+    """16 hexadecimal digits over the settings and the files' content: what follows from the examples is kept under it.
+
+    Args:
+      data_dir: as for `open`.
+
+    Raises:
+      DataError: a file is missing.
+    """
+    total = hashlib.sha256(config_hash(self).encode())
+    for path in self.files(data_dir):
+      with path.open("rb") as file:
+        while block := file.read(2**24):
+          total.update(block)
+    return total.hexdigest()[:16]
+
 
 # --- files -----------------------------------------------------------------------------------------------------------
 
@@ -84,6 +106,9 @@ class Arrays(Source):
   def open_all(self, data_dir: str | None) -> Examples:
     path = find(data_dir, self.path)
     return _checked(path, _load_arrays(path))
+
+  def files(self, data_dir: str | None) -> tuple[epath.Path, ...]:
+    return (find(data_dir, self.path),)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,6 +147,10 @@ class Records(Source):
       name, length = next(iter(wrong.items()))
       raise DataError(f"{path} is damaged: {len(offsets) - 1} records, but {length} entries of {name!r}")
     return _RecordExamples(data, offsets, columns, keys)
+
+  def files(self, data_dir: str | None) -> tuple[epath.Path, ...]:
+    path = find(data_dir, self.path)
+    return tuple(file for file in (path, path.with_suffix(".jsonl")) if file.exists())
 
   def class_names(self, data_dir: str | None) -> tuple[str, ...] | None:
     path = find(data_dir, self.path).parent / "classes.json"
@@ -166,6 +195,9 @@ class JSONL(Source):
   def open_all(self, data_dir: str | None) -> Examples:
     path = find(data_dir, self.path)
     return _checked(path, _load_lines(path))
+
+  def files(self, data_dir: str | None) -> tuple[epath.Path, ...]:
+    return (find(data_dir, self.path),)
 
 
 def find(data_dir: str | None, path: str) -> epath.Path:

@@ -1,9 +1,12 @@
 """Data sets in TensorFlow Datasets' format, read at random without TensorFlow."""
 
 import dataclasses
+import re
 
 import numpy as np
+from etils import epath
 
+from research.data.builders.sets import PREFIX, SETS
 from research.data.examples import DataError, Examples
 from research.data.sources import Source
 from research.preprocessing.transform import Features
@@ -42,6 +45,10 @@ class TFDS(Source):
       raise DataError(f"TFDS data set {self.name!r}: split {self.split!r} is empty")
     return _TFDSExamples(source, f"{self.name}/{self.split}", num)
 
+  def files(self, data_dir: str | None) -> tuple[epath.Path, ...]:
+    # Names and sizes of all shards stand in it, so that terabytes need not be read to know which data they are.
+    return (epath.Path(self._builder(data_dir).data_path) / "dataset_info.json",)
+
   def class_names(self, data_dir: str | None) -> tuple[str, ...] | None:
     import tensorflow_datasets as tfds  # here: its import takes two seconds
 
@@ -52,6 +59,13 @@ class TFDS(Source):
   def _builder(self, data_dir: str | None):
     import tensorflow_datasets as tfds  # here: its import takes two seconds
 
+    if re.search(r":\D", self.name):  # TFDS would ask its network for another catalogue's sets, and ask again for minutes
+      raise DataError(f"TFDS data set {self.name!r}: sets of other catalogues are not read; prepare it under a name of its own")
+    ours = self.name.removeprefix(PREFIX)
+    if self.name.startswith(PREFIX) and ours in SETS and not (epath.Path(_folder(data_dir)).expanduser() / self.name).exists():
+      raise DataError(f"TFDS data set {self.name!r} is not prepared in {_folder(data_dir)}; do it once: python -m "
+                      f"research.data.builders.prepare --set={ours} --manual_dir=FILES --data_dir={_folder(data_dir)}, where "
+                      f"FILES holds {SETS[ours].needs}")
     try:
       return tfds.builder(self.name, data_dir=data_dir, try_gcs=False)
     except Exception as error:  # not in the catalogue, or its code needs TensorFlow, and no prepared files either

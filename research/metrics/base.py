@@ -6,7 +6,8 @@ of zeros, and the bootstrap is the same for accuracy, perplexity, BLEU and word 
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -44,6 +45,19 @@ class RecordMetric:
   value: Callable[[dict[str, np.ndarray], np.ndarray], float]
   signature: str = ""
   better: str = "lower"
+
+
+class TextMetric(Protocol):
+  """Scores texts that were written against those they should be: one or more metrics that are computed together."""
+
+  @property
+  def metrics(self) -> dict[str, Metric]:
+    """How to finish each entry of `rows`."""
+    ...
+
+  def rows(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+    """Per-example sufficient statistics (N, k) of N hypotheses and the references of each."""
+    ...
 
 
 def bootstrap(rows: np.ndarray, value: Callable[[np.ndarray], float], *, num_resamples: int = 1000,

@@ -33,6 +33,37 @@ def balanced_accuracy(labels_N: np.ndarray, predictions_N: np.ndarray, weights_N
   return float(np.mean(right[occurs] / count[occurs])) if occurs.any() else float("nan")
 
 
+def macro_f1(labels_N: np.ndarray, predictions_N: np.ndarray, weights_N: np.ndarray | None = None) -> float:
+  """The mean over the classes of F1; of those that are the label or the prediction of any example. Arguments as above."""
+  true, predicted, right = _by_class(labels_N, predictions_N, weights_N)
+  either = (true + predicted)[:-1]
+  occurs = either > 0
+  return float(np.mean(2 * right[:-1][occurs] / either[occurs])) if occurs.any() else float("nan")
+
+
+def matthews_correlation(labels_N: np.ndarray, predictions_N: np.ndarray, weights_N: np.ndarray | None = None) -> float:
+  """The correlation of labels and predictions, -1 to 1 (Matthews 1975; for several classes Gorodkin 2004, equation 8).
+
+  0 where all labels or all predictions are alike. No answer is a class of its own. Arguments as above.
+  """
+  true, predicted, right = _by_class(labels_N, predictions_N, weights_N)
+  total = true.sum()
+  spread = (total**2 - true @ true) * (total**2 - predicted @ predicted)
+  if not total:
+    return float("nan")
+  return float((total * right.sum() - true @ predicted) / np.sqrt(spread)) if spread > 0 else 0.0
+
+
+def _by_class(labels_N, predictions_N, weights_N) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Of each class (C + 1,), the last of which is no answer: the weight of its examples, of its predictions, of the right."""
+  weights = np.ones(len(labels_N)) if weights_N is None else np.asarray(weights_N, np.float64)
+  num = int(max(np.max(labels_N, initial=-1), np.max(predictions_N, initial=-1))) + 1
+  predictions = np.where(predictions_N < 0, num, predictions_N)
+  true, predicted, right = (np.bincount(classes, weights=w, minlength=num + 1) for classes, w in (
+      (labels_N, weights), (predictions, weights), (labels_N, weights * (labels_N == predictions_N))))
+  return true, predicted, right
+
+
 def most_confused(matrix: np.ndarray, num: int) -> list[tuple[int, int, int]]:
   """The most frequent (true class, predicted class, count) off the diagonal, at most `num`; no answer is none."""
   wrong = matrix[:, :-1] * (1 - np.eye(len(matrix), dtype=int))

@@ -15,11 +15,11 @@ from research.nn import layers
 from research.nn.attention import causal_mask, segment_mask
 from research.nn.dense import Dense
 from research.nn.dropout import dropout, fold
-from research.nn.embedding import Embedding, sinusoids
+from research.nn.embedding import Embedding, positions_in_segments, sinusoids
 from research.nn.initializers import parameter_dtype
 from research.nn.layers import Remat
 from research.nn.norms import make_norm
-from research.nn.transformer import Block, BlockConfig
+from research.nn.transformer import Block, BlockConfig, Context
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,8 @@ class Transformer(nnx.Module):
     x_BTD = self.embedding(x)
     x_BTD = self._add_positions(x_BTD, segments_BT)
     x_BTD = dropout(x_BTD, config.block.dropout, fold(key, 0))
-    x_BTD = layers.run(self.blocks, x_BTD, self._mask(x.shape[1], segments_BT), key=fold(key, 1), remat=config.remat)
+    context = Context(mask=self._mask(x.shape[1], segments_BT))
+    x_BTD = layers.run(self.blocks, x_BTD, context, key=fold(key, 1), remat=config.remat)
     if config.block.norm_first:
       x_BTD = self.norm(x_BTD)
     if config.pool != "none":
@@ -122,10 +123,7 @@ class Transformer(nnx.Module):
   def _add_positions(self, x_BTD, segments_BT):
     if self.config.positions == "none":
       return x_BTD
-    positions = jnp.arange(x_BTD.shape[1])
-    if segments_BT is not None:
-      starts = jnp.pad(segments_BT[:, 1:] != segments_BT[:, :-1], ((0, 0), (1, 0)))
-      positions = positions - jax.lax.cummax(jnp.where(starts, positions, 0), axis=1)
+    positions = jnp.arange(x_BTD.shape[1]) if segments_BT is None else positions_in_segments(segments_BT)
     if self.config.positions == "learned":
       return x_BTD + self.position_embedding(positions).astype(x_BTD.dtype)
     return x_BTD + sinusoids(positions, x_BTD.shape[-1]).astype(x_BTD.dtype)

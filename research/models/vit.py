@@ -22,7 +22,7 @@ from research.nn.layers import Remat
 from research.nn.names import Table
 from research.nn.norms import LayerNorm
 from research.nn.patches import PatchEmbedding, grid_of, sincos_2d
-from research.nn.transformer import Block, BlockConfig, MLPBlock
+from research.nn.transformer import NO_CONTEXT, Block, BlockConfig, MLPBlock
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -195,7 +195,7 @@ class ViT(nnx.Module):
     x_BTD = dropout(x_BTD, config.dropout, fold(key, 0))
     each = layers.branch_factors(fold(key, 2), config.stochastic_depth, num_layers=config.num_layers, num_branches=2,
                                  batch_size=x_BTD.shape[0])
-    return self.norm(layers.run(self.layers, x_BTD, None, each=each, key=fold(key, 1), remat=config.remat))
+    return self.norm(layers.run(self.layers, x_BTD, NO_CONTEXT, each=each, key=fold(key, 1), remat=config.remat))
 
   def features(self, x_BHWC: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
     """(B, D): what the head sees. With a distillation token, the mean of the two tokens, each of which has its head."""

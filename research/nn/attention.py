@@ -1,10 +1,11 @@
-"""Multi-head attention (Vaswani et al. 2017).
+"""Multi-head attention (Vaswani et al. 2017), with fewer heads for keys and values (Ainslie et al. 2023) where wanted.
 
-Shapes: B examples, T queries, S keys, H heads, K size of a head, D model.
+Shapes: B examples, T queries, S keys, H heads of queries, G heads of keys and values (H a multiple of G), K size of a head,
+D model. Keys may have fewer examples than queries: B/n, each shared by n consecutive rows of queries (the beams of a sentence).
 """
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +15,19 @@ from jax.ad_checkpoint import checkpoint_name
 from research.nn.dense import Dense
 from research.nn.dropout import dropout
 from research.nn.initializers import Init
+from research.nn.norms import RMSNorm
 from research.nn.products import dense
+from research.nn.rotary import Rotary
 
 Implementation = Literal["plain", "cudnn"]
 ATTENTION = "attention"  # the name under which rematerialisation finds, and keeps, what attention gives
+
+
+class KeysValues(NamedTuple):
+  """Keys and values, (B, G, S, K) each: of a memory, or of the positions decoded so far."""
+
+  keys: jax.Array
+  values: jax.Array
 
 
 def causal_mask(length: int) -> jax.Array:
@@ -31,15 +41,18 @@ def segment_mask(segments_BT: jax.Array) -> jax.Array:
   return (same & (segments_BT != 0)[:, None, :])[:, None]
 
 
-def attend(q_BHTK: jax.Array, k_BHSK: jax.Array, v_BHSK: jax.Array, mask_BHTS: jax.Array | None = None, *,
-           rate: float = 0.0, key: jax.Array | None = None, implementation: Implementation = "plain") -> jax.Array:
-  """softmax(q kᵀ/√K) v, the softmax in float32 at least.
+def attend(q_BHTK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, mask_BHTS: jax.Array | None = None, *,
+           bias_BHTS: jax.Array | None = None, scale: float | None = None, rate: float = 0.0, key: jax.Array | None = None,
+           implementation: Implementation = "plain") -> jax.Array:
+  """softmax(scale q kᵀ + bias) v, the softmax in float32 at least.
 
   Args:
     q_BHTK: queries.
-    k_BHSK: keys.
-    v_BHSK: values.
+    k_BGSK: keys.
+    v_BGSK: values.
     mask_BHTS: True where a query may look; broadcast. A query that may look nowhere gets the mean of all values.
+    bias_BHTS: added to the scores; broadcast over B.
+    scale: of the scores; None for 1/√K.
     rate: dropout of the attention weights.
     key: for the dropout.
     implementation: "plain" products of matrices, for all devices; "cudnn" for NVIDIA's fused kernel, which needs such a GPU,
@@ -48,16 +61,48 @@ def attend(q_BHTK: jax.Array, k_BHSK: jax.Array, v_BHSK: jax.Array, mask_BHTS: j
   if implementation == "cudnn":
     assert not rate, "cuDNN's attention is used without dropout"
     swap = lambda x: x.swapaxes(1, 2)
-    return swap(jax.nn.dot_product_attention(swap(q_BHTK), swap(k_BHSK), swap(v_BHSK), mask=mask_BHTS, implementation="cudnn"))
+    return swap(jax.nn.dot_product_attention(swap(q_BHTK), swap(k_BGSK), swap(v_BGSK), bias_BHTS, mask_BHTS, scale=scale,
+                                             implementation="cudnn"))
+  q = q_BHTK / math.sqrt(q_BHTK.shape[-1]) if scale is None else q_BHTK if scale == 1 else q_BHTK * scale
+  if q.shape[:2] != k_BGSK.shape[:2]:
+    q, mask_BHTS, bias_BHTS = _as_queries(q, k_BGSK, mask_BHTS, bias_BHTS)
   if key is None or not rate:
-    return _attend(q_BHTK, k_BHSK, v_BHSK, mask_BHTS)
-  weights_BHTS = dropout(_weights(q_BHTK, k_BHSK, mask_BHTS), rate, key)
-  return _product(weights_BHTS.astype(v_BHSK.dtype), v_BHSK)
+    out = _attend(q, k_BGSK, v_BGSK, mask_BHTS, bias_BHTS)
+  else:
+    weights = dropout(_weights(q, k_BGSK, mask_BHTS, bias_BHTS), rate, key)
+    out = _product(weights.astype(v_BGSK.dtype), v_BGSK)
+  return out if out.shape == q_BHTK.shape else _as_heads(out, q_BHTK.shape)
+
+
+def _as_queries(q_BHTK, k_BGSK, mask, bias):
+  """Rows and heads of queries that share keys, as further queries (B/n, G, n·H/G·T, K): the keys are never repeated."""
+  (num_rows, heads, length, size), (memories, groups) = q_BHTK.shape, k_BGSK.shape[:2]
+  n, m = num_rows // memories, heads // groups
+  assert (n * memories, m * groups) == (num_rows, heads), (q_BHTK.shape, k_BGSK.shape)
+  q = q_BHTK.reshape(memories, n, groups, m, length, size).transpose(0, 2, 1, 3, 4, 5)
+  return (q.reshape(memories, groups, n * m * length, size),
+          *(x if x is None else _spread(x, (num_rows, heads, length, k_BGSK.shape[2]), memories, groups) for x in (mask, bias)))
+
+
+def _spread(x, shape, memories, groups):
+  """A mask or bias over (B, H, T, S) in the order of `_as_queries`."""
+  if x.shape[:3] == (memories, 1, 1):
+    return x  # says only what of each memory is real
+  num_rows, heads, length, _ = shape
+  x = jnp.broadcast_to(x, (num_rows if x.shape[0] == num_rows else 1, heads, length, x.shape[3]))
+  x = jnp.broadcast_to(x, (num_rows, *x.shape[1:])).reshape(memories, -1, groups, heads // groups, length, x.shape[3])
+  return x.transpose(0, 2, 1, 3, 4, 5).reshape(memories, groups, -1, x.shape[-1])
+
+
+def _as_heads(out, shape):
+  (num_rows, heads, length, size), (memories, groups) = shape, out.shape[:2]
+  out = out.reshape(memories, groups, num_rows // memories, heads // groups, length, size)
+  return out.transpose(0, 2, 1, 3, 4, 5).reshape(shape)
 
 
 @jax.custom_jvp
-def _attend(q_BHTK, k_BHSK, v_BHSK, mask_BHTS):
-  return _product(_weights(q_BHTK, k_BHSK, mask_BHTS).astype(v_BHSK.dtype), v_BHSK)
+def _attend(q_BHTK, k_BHSK, v_BHSK, mask_BHTS, bias_BHTS):
+  return _product(_weights(q_BHTK, k_BHSK, mask_BHTS, bias_BHTS).astype(v_BHSK.dtype), v_BHSK)
 
 
 @_attend.defjvp
@@ -67,10 +112,12 @@ def _attend_jvp(primals, tangents):
   With weights P and scores S: o' = (P∘S') v − rowsum(P∘S') o + P v'. Going back, rowsum asks for do·o, K numbers a query, where
   the softmax's own derivative asks for a sum over all keys; and with the output kept, P is all that is computed again.
   """
-  (q, k, v, mask), (dq, dk, dv, _) = primals, tangents
-  weights = _weights(q, k, mask)
+  (q, k, v, mask, bias), (dq, dk, dv, _, dbias) = primals, tangents
+  weights = _weights(q, k, mask, bias)
   out = checkpoint_name(_product(weights.astype(v.dtype), v), ATTENTION)
   moved = _scores(dq, k) + _scores(q, dk)
+  if bias is not None:
+    moved = moved + dbias
   if mask is not None:
     moved = jnp.where(mask, moved, 0)
   moved = weights * moved
@@ -80,11 +127,13 @@ def _attend_jvp(primals, tangents):
 
 def _scores(q_BHTK, k_BHSK):
   wide = jnp.promote_types(q_BHTK.dtype, jnp.float32)
-  return jnp.einsum("bhtk,bhsk->bhts", q_BHTK / math.sqrt(q_BHTK.shape[-1]), k_BHSK, preferred_element_type=wide)
+  return jnp.einsum("bhtk,bhsk->bhts", q_BHTK, k_BHSK, preferred_element_type=wide)
 
 
-def _weights(q_BHTK, k_BHSK, mask_BHTS):
+def _weights(q_BHTK, k_BHSK, mask_BHTS, bias_BHTS):
   scores = _scores(q_BHTK, k_BHSK)
+  if bias_BHTS is not None:
+    scores = scores + bias_BHTS.astype(scores.dtype)
   if mask_BHTS is not None:
     scores = jnp.where(mask_BHTS, scores, jnp.finfo(scores.dtype).min)
   return jax.nn.softmax(scores)
@@ -95,22 +144,64 @@ def _product(weights_BHTS, v_BHSK):
 
 
 class Attention(nnx.Module):
-  """Self-attention, or attention to something else. Separate projections, so that rules can tell queries from values."""
+  """Self-attention, or attention to something else. Separate projections, so that rules can tell queries from values.
 
-  def __init__(self, dim: int, num_heads: int, *, bias: bool = True, qkv_bias: bool = True, dropout: float = 0.0,
-               implementation: Implementation = "plain", init: Init = "lecun_normal", scale: float = 1.0,
-               out_scale: float = 1.0, dtype=jnp.float32, rngs: nnx.Rngs):
-    assert dim % num_heads == 0, (dim, num_heads)
-    self.num_heads, self.dropout, self.implementation = num_heads, dropout, implementation
-    dense = lambda bias, factor: Dense(dim, dim, bias=bias, init=init, scale=factor, dtype=dtype, rngs=rngs)
-    self.query, self.key, self.value = (dense(bias and qkv_bias, scale) for _ in range(3))
-    self.out = dense(bias, scale * out_scale)
+  Args:
+    dim: width of the model.
+    num_heads: heads of queries.
+    num_kv_heads: heads of keys and values; None for as many.
+    head_dim: size of a head; None for dim / num_heads.
+    bias: of the last projection.
+    qkv_bias: of the others; None for that of `bias`.
+    qk_norm: normalise queries and keys, each head by itself, before they are turned (Dehghani et al. 2023).
+    rotary: turns queries and keys by their position.
+    scale: of the scores; None for 1/√head_dim. With another, queries' weights begin with what makes the scores as large.
+    dropout: of the attention weights.
+    implementation: see `attend`.
+    init, init_scale, out_scale: initial weights, a factor on them, and a further one on the last projection's.
+  """
+
+  def __init__(self, dim: int, num_heads: int, *, num_kv_heads: int | None = None, head_dim: int | None = None,
+               bias: bool = True, qkv_bias: bool | None = None, qk_norm: float | None = None, rotary: Rotary | None = None,
+               scale: float | None = None, dropout: float = 0.0, implementation: Implementation = "plain",
+               init: Init = "lecun_normal", init_scale: float = 1.0, out_scale: float = 1.0, dtype=jnp.float32,
+               rngs: nnx.Rngs):
+    num_kv_heads, head_dim = num_kv_heads or num_heads, head_dim or dim // num_heads
+    assert num_heads % num_kv_heads == 0, (num_heads, num_kv_heads)
+    self.num_heads, self.num_kv_heads, self.head_dim = num_heads, num_kv_heads, head_dim
+    self.rotary, self.scale, self.dropout, self.implementation = rotary, scale, dropout, implementation
+    project = lambda heads, factor=1.0: Dense(dim, heads * head_dim, bias=bias if qkv_bias is None else qkv_bias, init=init,
+                                              scale=init_scale * factor, dtype=dtype, rngs=rngs)
+    self.query = project(num_heads, 1.0 if scale is None else 1 / (scale * math.sqrt(head_dim)))
+    self.key, self.value = project(num_kv_heads), project(num_kv_heads)
+    self.out = Dense(num_heads * head_dim, dim, bias=bias, init=init, scale=init_scale * out_scale, dtype=dtype, rngs=rngs)
+    if qk_norm is not None:
+      self.query_norm, self.key_norm = (RMSNorm(head_dim, eps=qk_norm, dtype=dtype) for _ in range(2))
 
   def __call__(self, x_BTD: jax.Array, mask_BHTS: jax.Array | None = None, *, memory_BSD: jax.Array | None = None,
+               bias_BHTS: jax.Array | None = None, positions: jax.Array | None = None,
                key: jax.Array | None = None) -> jax.Array:
-    """Attends to memory_BSD, or to x_BTD itself. Returns (B, T, D)."""
-    source_BSD = x_BTD if memory_BSD is None else memory_BSD
-    q, k, v = dense(self.query, x_BTD), dense(self.key, source_BSD), dense(self.value, source_BSD)
-    heads = lambda y_BTD: y_BTD.reshape(*y_BTD.shape[:2], self.num_heads, -1).swapaxes(1, 2)
-    y_BHTK = attend(heads(q), heads(k), heads(v), mask_BHTS, rate=self.dropout, key=key, implementation=self.implementation)
-    return dense(self.out, y_BHTK.swapaxes(1, 2).reshape(x_BTD.shape))
+    """Attends to memory_BSD, or to x_BTD itself, at `positions` (T,) or (B, T). Returns (B, T, D)."""
+    memory = self.keys_values(x_BTD if memory_BSD is None else memory_BSD, positions)
+    return self.answer(x_BTD, memory, mask_BHTS, bias_BHTS=bias_BHTS, positions=positions, key=key)
+
+  def keys_values(self, x_BSD: jax.Array, positions: jax.Array | None = None) -> KeysValues:
+    """What queries will look at."""
+    keys = self._turned(self._heads(dense(self.key, x_BSD)), "key_norm", positions)
+    return KeysValues(keys, self._heads(dense(self.value, x_BSD)))
+
+  def answer(self, x_BTD: jax.Array, memory: KeysValues, mask_BHTS: jax.Array | None = None, *,
+             bias_BHTS: jax.Array | None = None, positions: jax.Array | None = None,
+             key: jax.Array | None = None) -> jax.Array:
+    """What x finds there. Returns (B, T, D)."""
+    q_BHTK = self._turned(self._heads(dense(self.query, x_BTD)), "query_norm", positions)
+    y_BHTK = attend(q_BHTK, *memory, mask_BHTS, bias_BHTS=bias_BHTS, scale=self.scale, rate=self.dropout, key=key,
+                    implementation=self.implementation)
+    return dense(self.out, y_BHTK.swapaxes(1, 2).reshape(*x_BTD.shape[:2], -1))
+
+  def _heads(self, y_BTE):
+    return y_BTE.reshape(*y_BTE.shape[:2], -1, self.head_dim).swapaxes(1, 2)
+
+  def _turned(self, y_BHTK, norm, positions):
+    y_BHTK = getattr(self, norm)(y_BHTK) if hasattr(self, norm) else y_BHTK
+    return y_BHTK if self.rotary is None else self.rotary(y_BHTK, positions)

@@ -23,6 +23,13 @@ class Embedding(nnx.Module):
     return (x.reshape(-1, x.shape[-1]) @ self.embedding[...].astype(x.dtype).T).reshape(*x.shape[:-1], -1)
 
 
+def positions_in_segments(segments_BT: jax.Array) -> jax.Array:
+  """(B, T): each position counted from the start of its segment."""
+  positions = jnp.arange(segments_BT.shape[1])
+  starts = jnp.pad(segments_BT[:, 1:] != segments_BT[:, :-1], ((0, 0), (1, 0)))
+  return positions - jax.lax.cummax(jnp.where(starts, positions, 0), axis=1)
+
+
 def sinusoids(positions: jax.Array, dim: int) -> jax.Array:
   """sin and cos of position/10000^(2i/dim), sines in the first half (Vaswani et al. 2017, where they alternate).
 

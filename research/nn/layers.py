@@ -4,8 +4,8 @@ A stacked module is an ordinary module each of whose arrays has the layer as its
 initial values and the same random keys either way.
 """
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +52,15 @@ def run(layers: nnx.Module, x: jax.Array, *shared, each: tuple = (), key: jax.Ar
   x, states = jax.lax.scan(scanned, x, (jnp.arange(num_layers), states, each))
   nnx.update(layers, states)
   return x
+
+
+def each(layers: nnx.Module) -> Sequence[Any]:
+  """The layers one by one, as `create` made them."""
+  if isinstance(layers, nnx.List):
+    return list(layers)
+  definition, states = nnx.split(layers)
+  num_layers = jax.tree.leaves(states)[0].shape[0]
+  return [nnx.merge(definition, jax.tree.map(lambda x, i=i: x[i], states)) for i in range(num_layers)]
 
 
 def branch_factors(key: jax.Array | None, rate: float, *, num_layers: int, num_branches: int,

@@ -24,9 +24,11 @@ class Row:
     ours: the parameter's path, "layers/3/mlp/up/kernel". If the layers are stacked, this is row 3 of "layers/mlp/up/kernel".
     layout: order of the file's dimensions.
     shape: the tensor's shape in the file (that of the part, if it is one), where ours is not just a transposition of it.
-    part: (k, n): the k-th of n equal parts along the file's first dimension (queries, keys and values in one tensor).
+    part: (k, n): the k-th of n equal parts of the outputs, our last dimension (queries, keys and values in one tensor).
     adapt: (array in our order of dimensions, our shape) -> array of our shape; used if shapes differ, and said in the log
       (position embeddings of another resolution). Raises ValueError if it cannot.
+    also: further names under which a file may have the same tensor, beside `theirs` or instead (tied weights). All must agree.
+    absent: what all numbers are where a file does not have the tensor; None: it must have it.
   """
 
   theirs: str
@@ -35,6 +37,8 @@ class Row:
   shape: tuple[int, ...] | None = None
   part: tuple[int, int] | None = None
   adapt: Callable[[np.ndarray, tuple[int, ...]], np.ndarray] | None = None
+  also: tuple[str, ...] = ()
+  absent: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +49,13 @@ class Table:
     rows: one for each, in the order in which the library has them.
     unused: regexes of tensors that such files hold and that are no parameters of this network (counters, optimizers).
     prefix: begins the names of the network below its head ("vit."); files of the bare network are without it.
+    older: (ending of a name in older files, the same in the rows).
   """
 
   rows: tuple[Row, ...]
   unused: tuple[str, ...] = ()
   prefix: str = ""
+  older: tuple[tuple[str, str], ...] = ()
 
 
 KERAS_UNUSED = (r"optimizer/\d+", r".*seed_generator.*")  # the state of training and of dropout

@@ -45,13 +45,15 @@ class RMSNorm(nnx.Module):
 class BatchNorm(nnx.Module):
   """Normalises each channel over the batch in training, by running statistics at inference (Ioffe, Szegedy 2015).
 
-  The running variance is of the unbiased estimate, as in the paper's algorithm 2. `frozen`: the running statistics are used
-  in training too, and stay.
+  The running variance is of the unbiased estimate, as in the paper's algorithm 2. `scale`: whether channels have one, or a bias
+  alone. `frozen`: the running statistics are used in training too, and stay.
   """
 
-  def __init__(self, dim: int, *, eps: float = 1e-5, decay: float = 0.9, frozen: bool = False, dtype=jnp.float32):
+  def __init__(self, dim: int, *, eps: float = 1e-5, decay: float = 0.9, scale: bool = True, frozen: bool = False,
+               dtype=jnp.float32):
     self.eps, self.decay, self.frozen = eps, decay, frozen
-    self.scale, self.bias = nnx.Param(jnp.ones(dim, dtype)), nnx.Param(jnp.zeros(dim, dtype))
+    self.scale = nnx.Param(jnp.ones(dim, dtype)) if scale else None
+    self.bias = nnx.Param(jnp.zeros(dim, dtype))
     self.mean, self.variance = nnx.BatchStat(jnp.zeros(dim, dtype)), nnx.BatchStat(jnp.ones(dim, dtype))
 
   def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
@@ -65,7 +67,9 @@ class BatchNorm(nnx.Module):
       count = x.size // x.shape[-1]
       self._note(self.mean, mean)
       self._note(self.variance, variance * (count / max(count - 1, 1)))
-    factor = self.scale[...] * jax.lax.rsqrt(variance + self.eps)
+    factor = jax.lax.rsqrt(variance + self.eps)
+    if self.scale is not None:
+      factor = self.scale[...] * factor
     return ((wide - mean) * factor + self.bias[...]).astype(x.dtype)
 
   def _note(self, running: nnx.BatchStat, new: jax.Array) -> None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from research import rules
-from research.config import ConfigError
+from research.config import ConfigError, Duration
 from research.optimizers.schedule import Constant, Factor, Length, Schedule
 
 Tree = Any
@@ -30,6 +30,7 @@ class Optimizer:
     l1: soft-thresholds each weight after its update, a proximal step on l1·‖w‖₁ that gives exact zeros. Under an
       adaptive optimizer it is not rescaled as the gradient is.
     penalty_rules: (regex, factor on l2, l1 and weight decay); 0 exempts a parameter.
+    frozen_after: (regex, when): from then on these parameters stay as they are.
   """
 
   learning_rate: float
@@ -39,6 +40,7 @@ class Optimizer:
   l2: float = 0.0
   l1: float = 0.0
   penalty_rules: tuple[tuple[str, float], ...] = ((".*", 1.0),)
+  frozen_after: tuple[tuple[str, Duration], ...] = ()
 
   def __post_init__(self):
     for name in ("learning_rate", "l1", "l2"):
@@ -48,6 +50,7 @@ class Optimizer:
       raise ConfigError(f"clip_norm={self.clip_norm}: must be above 0, or None")
     rules.check(self.learning_rate_rules)
     rules.check(self.penalty_rules)
+    rules.check(self.frozen_after)
 
   def learning_rates(self, length: Length) -> Factor:
     """Returns step (0 for the first update) -> rate, before factors by parameter."""
@@ -72,6 +75,9 @@ class Optimizer:
     steps += [self.direction(params), _scale(factors), optax.scale_by_learning_rate(rates)]
     if self.l1:
       steps.append(_soft_threshold(rates, {path: self.l1 * penalties[path] * factors[path] for path in factors}))
+    if self.frozen_after:
+      ends = [(pattern, length.steps(when)) for pattern, when in self.frozen_after]
+      steps.append(_until(rules.by_path([*ends, (".*", length.total_steps)], params)))
     transformation = optax.chain(*steps)
     if not all(factors.values()):
       labels = jax.tree.map_with_path(lambda path, _: "trained" if factors[rules.join(path)] else "frozen", params)
@@ -135,5 +141,15 @@ def _soft_threshold(rates: Factor, strengths: dict[str, float]) -> optax.Gradien
       return jnp.sign(moved) * jnp.maximum(jnp.abs(moved) - threshold, 0) - w
 
     return jax.tree.map_with_path(one, updates, params), state + 1
+
+  return optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)
+
+
+def _until(ends: dict[str, int]) -> optax.GradientTransformation:
+  """Lets each parameter's updates through for so many steps."""
+
+  def update(updates, state, params=None):
+    del params
+    return jax.tree.map_with_path(lambda path, u: jnp.where(state < ends[rules.join(path)], u, 0), updates), state + 1
 
   return optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)

@@ -17,17 +17,17 @@ class Length:
 
   Attributes:
     total_steps: updates of the whole run.
-    batch_size: examples a step, over all devices.
-    examples: examples an epoch.
+    batch_size: examples a step, over all devices; the mean where steps differ.
+    steps_per_epoch: updates an epoch.
   """
 
   total_steps: int
-  batch_size: int
-  examples: int
+  batch_size: float
+  steps_per_epoch: int
 
   def steps(self, duration: Duration) -> int:
     """A duration in steps of this run."""
-    return duration.steps(batch_size=self.batch_size, examples=self.examples, total=self.total_steps)
+    return duration.steps(batch_size=self.batch_size, steps_per_epoch=self.steps_per_epoch, total=self.total_steps)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +82,28 @@ class Linear(Schedule):
 
   def decay(self, step, warmup, length):
     return 1 + (self.final - 1) * _progress(step, warmup, length)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Triangle(Linear):
+  """Rises on a straight line, which reaches the peak after the warm-up's last step, then falls on another (Jordan 2024).
+
+  Attributes:
+    initial: the factor of the first update.
+  """
+
+  initial: float = 0.0
+
+  def factor(self, length: Length) -> Factor:
+    super().factor(length)  # refuses a warm-up that is too long
+    warmup = length.steps(self.warmup)
+
+    def of(step):
+      step = jnp.asarray(step, float)
+      rising = self.initial + (1 - self.initial) * step / max(warmup, 1)
+      return jnp.where(step < warmup, rising, self.decay(step, warmup, length))
+
+    return of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,12 @@ class Rename(Transform):
   def __call__(self, features: Features, random: Randomness | None) -> Features:
     for old, _ in self.pairs:
       take(features, old, self)
+    return self._renamed(features)
+
+  def lengths(self, lengths: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return self._renamed(lengths)
+
+  def _renamed(self, features: dict) -> dict:
     names = dict(self.pairs)
     return {names.get(name, name): value for name, value in features.items()}
 
@@ -39,6 +45,9 @@ class Select(Transform):
 
   def __call__(self, features: Features, random: Randomness | None) -> Features:
     return {name: take(features, name, self) for name in self.names}
+
+  def lengths(self, lengths: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: value for name, value in lengths.items() if name in self.names}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

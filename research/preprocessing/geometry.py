@@ -22,13 +22,21 @@ class Flip(Augmentation):
   Attributes:
     horizontal: left to right.
     vertical: top to bottom.
+    alternating: which images are mirrored is drawn once for the run, and each is so in every other epoch (Jordan 2024,
+      section 3.6): two epochs show both sides of all.
   """
 
   horizontal: bool = True
   vertical: bool = False
+  alternating: bool = False
 
   def augment(self, images: Images, random: Randomness) -> Images:
-    mirrored = (random.uniform(2) < 0.5) & [self.horizontal, self.vertical]
+    if self.alternating:
+      assert random.lasting is not None and random.epochs_B is not None, "only in a run, which has epochs"
+      drawn = (random.lasting.uniform(2) < 0.5) ^ (random.epochs_B % 2 == 1)[:, None]
+    else:
+      drawn = random.uniform(2) < 0.5
+    mirrored = drawn & [self.horizontal, self.vertical]
     codes = {(True, False): 1, (False, True): 0, (True, True): -1}
 
     def flip(b: int, image: np.ndarray) -> np.ndarray:

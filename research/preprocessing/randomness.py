@@ -25,10 +25,15 @@ class Randomness:
   """A stream of random numbers for each example of a batch. Drawing twice gives the same; `fold` gives another stream.
 
   Keys are worked out when numbers are first drawn, so that streams nobody draws from cost nothing.
+
+  Attributes:
+    epochs_B: the examples' epochs, or None outside of a run.
+    lasting: the streams that the same examples have in every epoch, or None.
   """
 
-  def __init__(self, make_keys: Callable[[], np.ndarray]):
-    self._make_keys = make_keys
+  def __init__(self, make_keys: Callable[[], np.ndarray], epochs_B: np.ndarray | None = None,
+               lasting: "Randomness | None" = None):
+    self._make_keys, self.epochs_B, self.lasting = make_keys, epochs_B, lasting
 
   @functools.cached_property
   def _keys_B(self) -> np.ndarray:
@@ -37,12 +42,14 @@ class Randomness:
   @classmethod
   def of(cls, seed: int, epochs_B: np.ndarray, indices_B: np.ndarray) -> "Randomness":
     """The streams of examples `indices_B` in epochs `epochs_B` (both int, (B,))."""
-    return cls(lambda: np.full(indices_B.shape, seed & _MASK, np.uint64)).fold(epochs_B).fold(indices_B)
+    seeded = cls(lambda: np.full(indices_B.shape, seed & _MASK, np.uint64))
+    return cls(seeded.fold(epochs_B).fold(indices_B)._make_keys, epochs_B, seeded.fold(indices_B))
 
   def fold(self, numbers: int | np.ndarray) -> "Randomness":
     """Independent streams, one for each number (a scalar or (B,))."""
     offsets = lambda: (np.atleast_1d(numbers).astype(np.uint64) + np.uint64(1)) * _GOLDEN
-    return Randomness(lambda: _mix(_mix(self._keys_B + _GOLDEN) + offsets()))
+    return Randomness(lambda: _mix(_mix(self._keys_B + _GOLDEN) + offsets()), self.epochs_B,
+                      self.lasting and self.lasting.fold(numbers))
 
   def uniform(self, num: int) -> np.ndarray:
     """(B, num) float64, uniform in [0, 1)."""

@@ -28,6 +28,13 @@ class Transform:
     """Returns new features; the given ones are left as they are."""
     raise TypeError(f"{type(self).__name__} defines no __call__")
 
+  def lengths(self, lengths: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The lengths (N,) of the ragged features afterwards, from those before; where chance decides, the most they can be.
+
+    What makes up a batch is decided by these, before anything is read. The base leaves them as they are.
+    """
+    return lengths
+
 
 def take(features: Features, name: str, transform: Transform) -> np.ndarray | list:
   """The named feature. Raises MissingFeatureError."""
@@ -53,6 +60,26 @@ def stacked(values: np.ndarray | list, name: str) -> np.ndarray:
   if array.dtype.kind not in "biufc":
     raise ValueError(f"feature {name!r} is no number but {array.dtype}; encode it, or leave it out with Select")
   return array
+
+
+def padded(values: np.ndarray | list, name: str, length: int) -> tuple[np.ndarray, np.ndarray]:
+  """Values (T, ...) of unequal lengths as one array (B, length, ...) with zeros behind them, and their lengths (B,) int32.
+
+  Raises:
+    ValueError: they are no numbers, or differ in more than their length.
+  """
+  arrays = [np.asarray(value)[:length] for value in values]
+  kinds = {(array.shape[1:], array.dtype) for array in arrays}
+  if len(kinds) > 1:
+    shown = " and ".join(sorted(f"{dtype} {shape}" for shape, dtype in kinds)[:2])
+    raise ValueError(f"feature {name!r}: examples differ in more than their length, {shown}")
+  (shape, dtype), = kinds
+  if arrays[0].ndim == 0 or dtype.kind not in "biufc":
+    raise ValueError(f"feature {name!r} is no sequence of numbers but {dtype} of {arrays[0].ndim} dims; encode it")
+  out = np.zeros((len(arrays), length, *shape), dtype)
+  for row, array in zip(out, arrays):
+    row[:len(array)] = array
+  return out, np.array([len(array) for array in arrays], np.int32)
 
 
 def apply(transforms: Sequence[Transform], features: Features, random: Randomness | None) -> Features:

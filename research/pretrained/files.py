@@ -73,7 +73,10 @@ def open_weights(path: str | os.PathLike, *, thorough: bool = False, sha256: str
   local, metadata = _local(here), {}
   kind = _kind(local, str(path))
   try:
-    shards = {name: _local(here.parent / name) for name in safetensors_file.shard_names(local)} if kind == "index" else {}
+    names = safetensors_file.shard_names(local) if kind == "index" else []
+    if missing := [name for name in names if not (here.parent / name).exists()]:
+      raise WeightsError(f"files that it names are missing: {', '.join(missing)}")
+    shards = {name: _local(here.parent / name) for name in names}
     if sha256 and (found := _digest([*shards.values()] or [local])) != sha256.lower():
       raise WeightsError(f"its sha256 is {found}, not {sha256.lower()}: it is damaged or another file")
     match kind:
@@ -88,6 +91,18 @@ def open_weights(path: str | os.PathLike, *, thorough: bool = False, sha256: str
   except WeightsError as error:
     raise WeightsError(f"{path}: {error}") from error.__cause__
   return WeightsFile(str(path), {name: _named(str(path), name, tensor) for name, tensor in tensors.items()}, metadata)
+
+
+def find_weights(folder: epath.Path) -> epath.Path:
+  """The file of weights in a folder as Hugging Face has them. Raises WeightsError if there is none, or more than one."""
+  names = ("model.safetensors", "model.safetensors.index.json")
+  found = [folder / name for name in names if (folder / name).exists()]
+  if len(found) == 1:
+    return found[0]
+  if found:
+    raise WeightsError(f"{folder} holds both {names[0]} and {names[1]}: keep one, or name the file")
+  other = sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".h5", ".msgpack", ".safetensors"))
+  raise WeightsError(f"{folder} holds neither {names[0]} nor {names[1]}" + (f", but {', '.join(other)}" if other else ""))
 
 
 def _named(path: str, name: str, tensor: Tensor) -> Tensor:

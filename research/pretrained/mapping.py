@@ -25,10 +25,10 @@ _Shape = tuple[int, ...]
 
 @dataclasses.dataclass(frozen=True)
 class _Piece:
-  """A tensor, or a part of one, that is one of our parameters or one layer of it."""
+  """A tensor, or a part of one, that is one of our parameters or one layer of it; under several names, or none, in the file."""
 
   row: Row
-  theirs: str
+  theirs: tuple[str, ...]
   layer: int | None
   shape: _Shape  # ours
 
@@ -72,30 +72,35 @@ def plan(file: WeightsFile, table: Table, leaves: Mapping[str, Any], *, fresh: S
   problems: dict[str, list[str]] = collections.defaultdict(list)
   keep = [path for path in leaves if any(re.fullmatch(pattern, path) for pattern in fresh)]
   bare = bool(table.prefix) and not any(name.startswith(table.prefix) for name in file.tensors)
+  called = {_newer(name, table): name for name in file.tensors}
   fills: dict[str, list[_Piece]] = {path: [] for path in leaves if path not in keep}
   left, notes, used, parts = [], set(), set(), collections.defaultdict(list)
 
   for row in table.rows:
-    theirs = row.theirs.removeprefix(table.prefix) if bare else row.theirs
+    names = [name.removeprefix(table.prefix) if bare else name for name in (row.theirs, *row.also)]
+    names = [called.get(name, name) for name in names]
+    theirs, there = names[0], [name for name in names if name in file.tensors]
     place = _place(row.ours, leaves)
     if place is None:
       problems["in the table, but not in the network"].append(f"{row.ours} (from {theirs})")
       continue
     path, layer = place
     shape = leaves[path].shape if layer is None else leaves[path].shape[1:]
-    piece = _Piece(row, theirs, layer, shape)
-    tensor = file.tensors.get(theirs)
+    piece = _Piece(row, tuple(there), layer, shape)
     if path in keep:
-      left += [theirs] if tensor else []
+      left += there
     elif any(other.layer == layer for other in fills[path]):
       problems["filled twice"].append(f"{row.ours} (again from {theirs})")
     else:
       fills[path].append(piece)
-      if tensor is None:
+      if not there and row.absent is None:
         problems["missing in the file"].append(f"{theirs} {_expected(piece)} for {row.ours}")
-      elif problem := _misfit(piece, tensor, leaves[path].dtype, notes):
-        problems["of the wrong shape or type"].append(f"{theirs} {problem}, for {row.ours}")
-    used.add(theirs)
+      elif not there:
+        notes.add(f"{row.ours}: {row.absent}, as the file has no {theirs}")
+      for name in there:
+        if problem := _misfit(piece, file.tensors[name], leaves[path].dtype, notes):
+          problems["of the wrong shape or type"].append(f"{name} {problem}, for {row.ours}")
+    used.update(names)
     if row.part:
       parts[theirs].append(row.part)
 
@@ -121,6 +126,10 @@ def plan(file: WeightsFile, table: Table, leaves: Mapping[str, Any], *, fresh: S
   for pieces in fills.values():
     pieces.sort(key=lambda piece: piece.layer or 0)
   return Plan(fills, keep, left, sorted(notes))
+
+
+def _newer(name: str, table: Table) -> str:
+  return next((name.removesuffix(old) + new for old, new in table.older if name.endswith(old)), name)
 
 
 def _place(ours: str, leaves: Mapping[str, Any]) -> tuple[str, int | None] | None:
@@ -149,15 +158,21 @@ def _order(row: Row, rank: int) -> tuple[int, ...]:
   return _ORDERS.get(row.layout, tuple(range(rank)))
 
 
+def _outputs(row: Row, rank: int) -> int:
+  """The file's dimension that is our last."""
+  return _order(row, rank)[-1] if rank else 0
+
+
 def _misfit(piece: _Piece, tensor: Tensor, dtype, notes: set[str]) -> str:
   """What is wrong with a tensor for this piece, or nothing; adds to the notes what is worth saying."""
   if not jnp.issubdtype(tensor.dtype, jnp.floating):
     return f"is of type {tensor.dtype}"
   found, expected, row = tensor.shape, _expected(piece), piece.row
   if row.part:
-    if not found or found[0] % row.part[1]:
+    at = _outputs(row, len(found))
+    if not found or found[at] % row.part[1]:
       return f"has shape {found}, which is not {row.part[1]} parts of {expected}"
-    found = (found[0] // row.part[1], *found[1:])
+    found = (*found[:at], found[at] // row.part[1], *found[at + 1:])
   if found != expected:
     if row.adapt is None or len(found) != len(expected):
       return f"has shape {found}, not {expected}"
@@ -191,8 +206,7 @@ def _ours(piece: _Piece, array: np.ndarray) -> np.ndarray:
   row = piece.row
   if row.part:
     k, n = row.part
-    size = array.shape[0] // n
-    array = array[k * size:(k + 1) * size]
+    array = np.split(array, n, _outputs(row, array.ndim))[k]
   fits = array.shape == _expected(piece)
   array = array.transpose(_order(row, array.ndim))
   return array.reshape(piece.shape) if fits else np.asarray(row.adapt(array, piece.shape)) if row.adapt else array
@@ -221,9 +235,16 @@ def fill(file: WeightsFile, plan: Plan, leaves: Mapping[str, Any]) -> dict[str, 
     assert index is not None
     if pieces[0].layer is not None:
       return np.stack([values([dataclasses.replace(p, layer=None)], dtype, index[1:]) for p in pieces[index[0]]])
-    array = np.array(_ours(pieces[0], read(pieces[0].theirs))[index], dtype=dtype, order="C")
+    piece = pieces[0]
+    if not piece.theirs:
+      return np.full(piece.shape, piece.row.absent, dtype)[index]
+    array, *copies = (_ours(piece, read(name))[index] for name in piece.theirs)
+    for name, copy in zip(piece.theirs[1:], copies):
+      if not np.array_equal(copy, array):
+        raise WeightsError(f"{file.path}: tensors {piece.theirs[0]!r} and {name!r} differ; this network has one for both")
+    array = np.array(array, dtype=dtype, order="C")
     if not np.isfinite(array).all():
-      raise WeightsError(f"{file.path}: tensor {pieces[0].theirs!r} holds values that are not finite in {dtype}: it is damaged")
+      raise WeightsError(f"{file.path}: tensor {piece.theirs[0]!r} holds values that are not finite in {dtype}: it is damaged")
     return array
 
   result = {}
@@ -256,12 +277,13 @@ class Theirs(Mapping[str, np.ndarray]):
         raise KeyError(row.ours)
       path, layer = place
       shape = leaves[path].shape if layer is None else leaves[path].shape[1:]
-      self._pieces[row.theirs].append((path, _Piece(row, row.theirs, layer, shape)))
+      self._pieces[row.theirs].append((path, _Piece(row, (row.theirs,), layer, shape)))
 
   def __getitem__(self, name: str) -> np.ndarray:
     pieces = sorted(self._pieces[name], key=lambda item: item[1].row.part or (0, 1))
     arrays = [self._theirs(path, piece) for path, piece in pieces]
-    return np.ascontiguousarray(np.concatenate(arrays) if len(arrays) > 1 else arrays[0])
+    at = _outputs(pieces[0][1].row, arrays[0].ndim)
+    return np.ascontiguousarray(np.concatenate(arrays, at) if len(arrays) > 1 else arrays[0])
 
   def _theirs(self, path: str, piece: _Piece) -> np.ndarray:
     array = np.asarray(self._leaves[path] if piece.layer is None else self._leaves[path][piece.layer])

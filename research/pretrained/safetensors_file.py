@@ -102,16 +102,19 @@ def shard_names(index: str) -> list[str]:
 
 def read_shards(index: str, paths: Mapping[str, str]) -> dict[str, Tensor]:
   """Tensors of all shards. Raises WeightsError if they are not exactly those of the index."""
-  shard_of, tensors = _weight_map(index), {}
+  shard_of, tensors, problems = _weight_map(index), {}, []
   for shard, path in paths.items():
     try:
       found, _ = read(path)
     except WeightsError as error:
-      raise WeightsError(f"{shard}: {error}") from None
+      problems.append(f"{shard}: {error}")
+      continue
     listed = {name for name, where in shard_of.items() if where == shard}
     if odd := sorted(listed ^ set(found)):
-      raise WeightsError(f"{shard} is not the file that the index means: tensor {odd[0]!r} is in one of them only")
+      problems.append(f"{shard} is not the file that the index means: tensor {odd[0]!r} is in one of them only")
     tensors.update(found)
+  if problems:
+    raise WeightsError("; ".join(problems))
   return tensors
 
 

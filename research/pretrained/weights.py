@@ -25,7 +25,8 @@ class Pretrained:
   """Weights to begin with.
 
   Attributes:
-    path: the file (.safetensors, .safetensors.index.json, .h5, .npz), below the data folder or absolute; gs:// works.
+    path: the file (.safetensors, .safetensors.index.json, .h5, .npz), or a folder as Hugging Face has them; below the data
+      folder or absolute; gs:// works.
     names: whose names it has; "fieldwork" are those of our own files.
     fresh: regexes of parameters that begin as if there were no file, such as "head/.*".
     unused: regexes of tensors in the file that are not wanted; all others must be.
@@ -58,7 +59,7 @@ class Pretrained:
       path = epath.Path(data_dir) / path
     if not path.exists():
       raise WeightsError(f"there is no file {path}")
-    return path
+    return files.find_weights(path) if path.is_dir() else path
 
   def check(self, data_dir: str | os.PathLike | None, model: Any, params: Any, buffers: Any) -> None:
     """Raises UserError for all that can be known without reading the numbers.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from research.figures import Figure, Matrix, Picture, Pictures, Table
+from research.figures import Figure, Marked, Matrix, Picture, Pictures, Table
 from research.report.markup import number, run_name, table, text
 from research.studies.base import Findings
 
@@ -34,7 +34,13 @@ def _body(figure: Matrix | Pictures | Table) -> str:
     case Matrix():
       return _matrix(figure)
     case Table():
-      return table(map(text, figure.head), ([text(c) if isinstance(c, str) else number(c) for c in row] for row in figure.rows))
+      return table(map(text, figure.head), (map(_words, row) for row in figure.rows))
+
+
+def _words(cell: str | float | Marked) -> str:
+  if isinstance(cell, Marked):
+    return "".join(f"<mark>{text(piece)}</mark>" if is_marked else text(piece) for piece, is_marked in cell.pieces)
+  return text(cell) if isinstance(cell, str) else number(cell)
 
 
 def _pictures(pictures: Pictures) -> str:
@@ -58,7 +64,8 @@ def _matrix(matrix: Matrix) -> str:
   corner = f"<td>{text(matrix.row_label)} ↓ {text(matrix.column_label)} →</td>"
   lines = []
   for name, counts in zip(matrix.rows, matrix.counts, strict=True):
-    cells = (_cell(name == column, count, sum(counts)) for column, count in zip(matrix.columns, counts, strict=True))
+    cells = (_cell(matrix.alike or name == column, count, sum(counts))
+             for column, count in zip(matrix.columns, counts, strict=True))
     lines.append(f'<tr><th scope="row">{text(name)}</th>{"".join(cells)}</tr>')
   body = "\n".join(lines)
   return f"""<div class="scroll"><table class="matrix" style="--columns: {len(matrix.columns)}">

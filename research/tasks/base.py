@@ -31,8 +31,13 @@ class Task(Protocol):
     """Metrics of all `records` of an evaluation; none in training."""
     ...
 
-  def network_inputs(self, inputs: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    """What `forward` calls the network with, of a batch's inputs."""
+  @property
+  def unit(self) -> str:
+    """What the loss counts: "examples", "tokens"."""
+    ...
+
+  def network_inputs(self, batch: Mapping[str, jax.ShapeDtypeStruct]) -> Any:
+    """What the network is built for: that part of a batch that `forward` calls it with."""
     ...
 
   def forward(self, model: Any, batch: Batch, key: jax.Array | None) -> jax.Array:

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from research.config import ConfigError
 from research.metrics.base import Metric, RecordMetric
 from research.metrics.classification import NUM_BINS, calibration_error, calibration_rows, one_hot, prediction, valid_rows
-from research.metrics.confusion import balanced_accuracy
+from research.metrics.confusion import balanced_accuracy, macro_f1, matthews_correlation
 
-Extra = Literal["nll", "brier", "calibration_error", "real_accuracy", "balanced_accuracy"]
+Extra = Literal["nll", "brier", "calibration_error", "real_accuracy", "balanced_accuracy", "macro_f1", "matthews_correlation"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,8 @@ class Classification:
       (Beyer et al. 2020; Wightman et al. 2021 take the mean over the classes: the same at a rate num_classes times as high).
     extra_metrics: further metrics. nll: -log of the label's probability, without label smoothing or mixed labels; brier:
       squared distance of the probabilities from the label's; calibration_error: expected, 15 bins; real_accuracy: the
-      prediction is one of `valid_labels` (B, K), padded with -1; balanced_accuracy: mean over the classes, in evaluation.
+      prediction is one of `valid_labels` (B, K), padded with -1; balanced_accuracy and macro_f1: means over the classes, and
+      matthews_correlation, all three in evaluation only.
     first_class: the network's output that is class 0. The ones before it (a background) are cut off: neither loss nor
       prediction knows them.
     protocol: put into all signatures, where images or labels are other ones than the name says: "imagenet-v2", "10-crop".
@@ -75,9 +76,11 @@ class Classification:
   @property
   def record_metrics(self) -> dict[str, RecordMetric]:
     """Metrics of `records`, in evaluation only."""
-    balanced = RecordMetric(lambda records, weights: balanced_accuracy(records["label"], records["prediction"], weights),
-                            self._signature("top1, mean over classes"), better="higher")
-    return {"balanced_accuracy": balanced} if "balanced_accuracy" in self.extra_metrics else {}
+    known = {"balanced_accuracy": (balanced_accuracy, "top1, mean over classes"),
+             "macro_f1": (macro_f1, "top1, mean over classes"), "matthews_correlation": (matthews_correlation, "top1")}
+    of = lambda score: lambda records, weights: score(records["label"], records["prediction"], weights)
+    return {name: RecordMetric(of(score), self._signature(what), better="higher")
+            for name, (score, what) in known.items() if name in self.extra_metrics}
 
   def _accuracy_name(self, k: int) -> str:
     return "accuracy" if k == 1 else f"top{k}_accuracy"
@@ -86,8 +89,13 @@ class Classification:
     outputs = f"classes are outputs {self.first_class} to {self.num_outputs - 1}" if self.first_class else ""
     return "|".join(filter(None, (what, self.protocol, self.view_mean and f"mean:{self.view_mean}", outputs)))
 
-  def network_inputs(self, inputs: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+  @property
+  def unit(self) -> str:
+    return "examples"
+
+  def network_inputs(self, batch):
     """What the network is called with: one view."""
+    inputs = batch["inputs"]
     return jax.ShapeDtypeStruct((inputs.shape[0], *inputs.shape[2:]), inputs.dtype) if self._has_views(inputs) else inputs
 
   def _has_views(self, inputs) -> bool:

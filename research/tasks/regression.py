@@ -25,8 +25,12 @@ class Regression:
   def record_metrics(self) -> dict[str, RecordMetric]:
     return {}
 
-  def network_inputs(self, inputs):
-    return inputs
+  @property
+  def unit(self) -> str:
+    return "examples"
+
+  def network_inputs(self, batch):
+    return batch["inputs"]
 
   def forward(self, model, batch, key):
     return model(batch["inputs"], key=key)

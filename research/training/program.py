@@ -30,7 +30,7 @@ class Network:
 
   Attributes:
     construct: rngs -> module.
-    definition: of the module, as nnx.split gives it.
+    bind: (params, buffers) -> module, in the precision of the computation.
     params, buffers: abstract, as plain trees.
     forward: (params, buffers, batch, key) -> (outputs, the batch as the network saw it, buffers after it); key None for
       evaluation.
@@ -38,7 +38,7 @@ class Network:
   """
 
   construct: Callable[[nnx.Rngs], nnx.Module]
-  definition: Any
+  bind: Callable
   params: Any
   buffers: Any
   forward: Callable
@@ -57,11 +57,13 @@ def network(*, model, task: Task, on_device: tuple[OnDevice, ...], spec: dict, p
   """
   policy = Precision(precision)
   seen = jax.eval_shape(lambda batch: augmentation.apply(on_device, batch, None), spec)
-  construct = lambda rngs: model.build(task.network_inputs(seen["inputs"]), task.num_outputs, rngs)
+  construct = lambda rngs: model.build(task.network_inputs(seen), task.num_outputs, rngs)
   definition, params, buffers = jax.eval_shape(lambda: states.split(construct(nnx.Rngs(0))))
 
+  bind = lambda params, buffers: states.merge(definition, policy.cast(params), buffers)
+
   def forward(params, buffers, batch, key):
-    module = states.merge(definition, policy.cast(params), buffers)
+    module = bind(params, buffers)
     batch = augmentation.apply(on_device, batch, key)
     outputs = task.forward(module, policy.cast(batch), key)
     return outputs, batch, states.split(module)[2]
@@ -70,7 +72,7 @@ def network(*, model, task: Task, on_device: tuple[OnDevice, ...], spec: dict, p
     outputs, batch, buffers = forward(params, buffers, batch, key)
     return task.statistics(outputs, batch, training=key is not None), buffers
 
-  return Network(construct, definition, params, buffers, forward, rows)
+  return Network(construct, bind, params, buffers, forward, rows)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Program:
     abstract: the state's shapes, types and shardings.
     create: key -> state, made where it will live.
     step: (state, batch) -> state, `steps_per_call` steps; the state is donated.
-    batch: abstract batch that `step` takes, with shardings.
+    batches: the abstract batches that `step` takes, with shardings: one for each shape, the largest last.
     fresh_window: makes the zeros of a log window.
   """
 
@@ -92,24 +94,25 @@ class Program:
   abstract: TrainState
   create: Callable
   step: Any
-  batch: dict
+  batches: tuple[dict, ...]
   fresh_window: Any
 
 
-def build(*, model, task: Task, optimizer, training: Training, spec: dict, length: Length, mesh: Mesh,
+def build(*, model, task: Task, optimizer, training: Training, specs: tuple[dict, ...], length: Length, mesh: Mesh,
           on_device: tuple[OnDevice, ...] = ()) -> Program:
   """Assembles a run.
 
   Args:
-    model, task, on_device, spec: see `network`.
+    model, task, on_device: see `network`.
+    specs: the batches, one for each shape, the largest last.
     optimizer: the optimizer's configuration.
     training: settings.
     length: the run's length, for schedules.
     mesh: devices.
   """
-  net = network(model=model, task=task, on_device=on_device, spec=spec, precision=training.precision)
+  net = network(model=model, task=task, on_device=on_device, spec=specs[-1], precision=training.precision)
   transformation = optimizer.build(net.params, length)
-  shapes, _ = jax.eval_shape(lambda *args: net.rows(*args, None), net.params, net.buffers, spec)
+  shapes, _ = jax.eval_shape(lambda *args: net.rows(*args, None), net.params, net.buffers, specs[-1])
   widths = {name: rows.shape[1] for name, rows in shapes.items()}
 
   def create(key):
@@ -123,7 +126,7 @@ def build(*, model, task: Task, optimizer, training: Training, spec: dict, lengt
   whole_step = step
   if chunked:
     whole_step = lambda state, batches: jax.lax.scan(lambda s, b: (step(s, b), None), state, batches)[0]
-    spec = jax.tree.map(lambda s: jax.ShapeDtypeStruct((training.steps_per_call, *s.shape), s.dtype), spec)
+    specs = jax.tree.map(lambda s: jax.ShapeDtypeStruct((training.steps_per_call, *s.shape), s.dtype), specs)
   place = batch_sharding(mesh, chunked=chunked)
   fresh = jax.jit(lambda: states.fresh_window(widths), out_shardings=replicated(mesh))
   return Program(
@@ -131,5 +134,5 @@ def build(*, model, task: Task, optimizer, training: Training, spec: dict, lengt
       abstract=jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings),
       create=jax.jit(create, out_shardings=shardings),
       step=jax.jit(whole_step, donate_argnums=0, out_shardings=shardings),
-      batch=jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place), spec),
+      batches=jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place), specs),
       fresh_window=fresh)

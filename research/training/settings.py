@@ -60,14 +60,14 @@ class Training:
     if self.best_metric is not None and not self.evaluate_every.amount:
       raise ConfigError("training.best_metric needs evaluations: training.evaluate_every must be above 0")
 
-  def schedule(self, *, batch_size: int, examples: int) -> Schedule:
+  def schedule(self, *, batch_size: float, steps_per_epoch: int) -> Schedule:
     """Turns every duration into steps, once; rounded up to whole calls. Raises ConfigError where they do not fit."""
-    total = self.steps.steps(batch_size=batch_size, examples=examples)
+    total = self.steps.steps(batch_size=batch_size, steps_per_epoch=steps_per_epoch)
     if total % self.steps_per_call:
       raise ConfigError(f"training.steps={self.steps} is {total:,} steps, no multiple of steps_per_call={self.steps_per_call}")
 
     def period(duration: Duration) -> int:
-      steps = duration.steps(batch_size=batch_size, examples=examples, total=total)
+      steps = duration.steps(batch_size=batch_size, steps_per_epoch=steps_per_epoch, total=total)
       return -(-steps // self.steps_per_call) * self.steps_per_call
 
     rules = self.stopping

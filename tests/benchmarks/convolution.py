@@ -54,8 +54,8 @@ def ours(case: str):
   made = program.build(
       model=model, task=Classification(num_classes=classes), training=training, mesh=training.sharding.mesh(),
       optimizer=GradientDescent(learning_rate=1e-3, momentum=0.9, learning_rate_rules=(*frozen, (".*", 1.0))),
-      spec={name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in batch.items()},
-      length=Length(total_steps=1000, batch_size=size, examples=size))
+      specs=({name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in batch.items()},),
+      length=Length(total_steps=1000, batch_size=size, steps_per_epoch=1))
   state = made.create(jax.random.key(0))
 
   def step():

@@ -33,7 +33,7 @@ spec = {"inputs": jax.ShapeDtypeStruct((BATCH, 224, 224, 3), "float32"), "labels
         "mask": jax.ShapeDtypeStruct((BATCH,), "float32")}
 training = Training(steps=Duration(100))
 made = program.build(model=vit.vit_s(), task=Classification(num_classes=1000), optimizer=AdamW(learning_rate=1e-3),
-                     training=training, spec=spec, length=Length(total_steps=100, batch_size=BATCH, examples=100 * BATCH),
+                     training=training, specs=(spec,), length=Length(total_steps=100, batch_size=BATCH, steps_per_epoch=100),
                      mesh=training.sharding.mesh())
 state, rng = made.create(jax.random.key(0)), np.random.default_rng(0)
 batch = {"inputs": rng.normal(size=(BATCH, 224, 224, 3)).astype("float32"),

@@ -174,7 +174,8 @@ def test_a_batch_larger_than_the_data_is_refused():
 @pytest.mark.parametrize("count, batch_size, num_hosts", [(103, 8, 1), (103, 8, 2), (103, 8, 4), (96, 8, 2), (3, 8, 4)])
 def test_evaluation_sees_every_example_once_on_as_many_batches_on_each_host(count, batch_size, num_hosts):
   size = batch_size // num_hosts
-  hosts = [list(evaluation_batches(numbers(count), TRANSFORMS, batch_size, rows=slice(h * size, (h + 1) * size)))
+  plan = InOrder(count, batch_size)
+  hosts = [list(evaluation_batches(numbers(count), TRANSFORMS, plan, rows=slice(h * size, (h + 1) * size)))
            for h in range(num_hosts)]
   assert len({len(batches) for batches in hosts}) == 1
   seen = []
@@ -247,7 +248,8 @@ def test_too_many_broken_records_are_an_error_that_names_some(tmp_path):
 def test_an_evaluation_with_broken_records_masks_and_counts_them(tmp_path):
   write_records(tmp_path / "damaged.npz", 13, broken=(12,))
   broken = BrokenRecords(0.5)
-  batches = list(evaluation_batches(Records(path="damaged.npz").open(tmp_path), (DecodeImage(),), 4, broken=broken))
+  examples = Records(path="damaged.npz").open(tmp_path)
+  batches = list(evaluation_batches(examples, (DecodeImage(),), InOrder(13, 4), broken=broken))
   assert sum(b["mask"].sum() for b in batches) == 12
   assert batches[3]["inputs"].shape == (4, 8, 8, 3) and not batches[3]["mask"].any()
   assert (broken.num_read, broken.num_broken) == (13, 1)

@@ -44,7 +44,7 @@ def evaluation(eval_batch_size: int, num_devices: int):
   opened = data.open(None)
   mesh = experiment.training.sharding.mesh()
   made = program.build(model=experiment.model, task=task, optimizer=experiment.optimizer, training=experiment.training,
-                       spec=data.spec(opened), length=experiment.length(opened), mesh=mesh)
+                       specs=data.specs(opened), length=experiment.length(opened), mesh=mesh)
   state = made.create(jax.random.key(0))
   batches = data.evaluating(opened, "test", sharding=batch_sharding(mesh))
   return task, evaluate(make_statistics(made.network, task, mesh), state.params, state.buffers, batches, task)

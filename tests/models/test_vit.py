@@ -231,8 +231,8 @@ def _program(config, optimizer, shape, num_classes):
           "mask": jax.ShapeDtypeStruct(shape[:1], jnp.float32)}
   training = Training(steps=Duration(100))
   return program.build(
-      model=config, task=Classification(num_classes=num_classes), optimizer=optimizer, training=training, spec=spec,
-      length=Length(total_steps=100, batch_size=shape[0], examples=1000), mesh=training.sharding.mesh(jax.devices()[:1]))
+      model=config, task=Classification(num_classes=num_classes), optimizer=optimizer, training=training, specs=(spec,),
+      length=Length(total_steps=100, batch_size=shape[0], steps_per_epoch=100), mesh=training.sharding.mesh(jax.devices()[:1]))
 
 
 _PATTERNS = np.stack([np.ones((4, 4)), np.indices((4, 4))[0] % 2 * 2 - 1, np.indices((4, 4))[1] % 2 * 2 - 1,

@@ -16,7 +16,7 @@ from research.optimizers.muon import Muon
 from research.optimizers.sam import SAM
 from research.optimizers.schedule import Length, Linear
 
-LENGTH = Length(total_steps=100, batch_size=10, examples=100)
+LENGTH = Length(total_steps=100, batch_size=10, steps_per_epoch=10)
 PARAMS = {"body": {"kernel": jnp.asarray([[1.0, -2.0], [3.0, -4.0]]), "bias": jnp.asarray([0.5, -0.5])},
           "head": {"kernel": jnp.asarray([[0.25], [0.75]])}}
 ONES = jax.tree.map(jnp.ones_like, PARAMS)

@@ -10,7 +10,7 @@ from research.optimizers.adam import Adam
 from research.optimizers.descent import GradientDescent
 from research.optimizers.schedule import Constant, Cosine, InverseSqrt, Length, Linear, Piecewise
 
-LENGTH = Length(total_steps=100, batch_size=8, examples=80)  # ten steps an epoch
+LENGTH = Length(total_steps=100, batch_size=8, steps_per_epoch=10)  # ten steps an epoch
 
 
 def rates(schedule, steps, length=LENGTH):

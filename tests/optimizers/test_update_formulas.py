@@ -17,7 +17,7 @@ from research.optimizers.muon import Muon
 from research.optimizers.sam import SAM
 from research.optimizers.schedule import Length, Linear
 
-LENGTH = Length(total_steps=20, batch_size=1, examples=20)
+LENGTH = Length(total_steps=20, batch_size=1, steps_per_epoch=20)
 STEPS = 7
 
 
@@ -218,7 +218,7 @@ OPTIMIZERS = [
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: type(o).__name__)
 def test_comes_near_the_minimum_of_a_quadratic(optimizer):
   distance = lambda params: max(float(jnp.max(jnp.abs(params[name] - CENTRE[name]))) for name in params)
-  length = Length(total_steps=400, batch_size=1, examples=1)
+  length = Length(total_steps=400, batch_size=1, steps_per_epoch=1)
   assert distance(ours(optimizer, length, 400)) < 0.03 * distance(START)
 
 

@@ -207,9 +207,9 @@ def test_inputs_without_views_are_refused_in_evaluation_and_taken_in_training():
   with pytest.raises(ConfigError, match="view_mean"):
     task.forward(Network(), {"inputs": images}, None)
   assert task.forward(Network(), {"inputs": images}, jax.random.key(0)).shape == (6, C)
-  one = task.network_inputs(jax.ShapeDtypeStruct((2, 10, 4, 4, 3), np.uint8))
+  one = task.network_inputs({"inputs": jax.ShapeDtypeStruct((2, 10, 4, 4, 3), np.uint8)})
   assert one.shape == (2, 4, 4, 3)
-  assert task.network_inputs(one) == one
+  assert task.network_inputs({"inputs": one}) == one
 
 
 def test_signatures_say_what_differs():

@@ -26,8 +26,8 @@ def make(training=None, *, model=MODEL, optimizer=None, batch=16, devices=1, sha
   spec = {"inputs": jax.ShapeDtypeStruct((batch, *shape), jnp.float32), "labels": jax.ShapeDtypeStruct((batch,), jnp.int32),
           "mask": jax.ShapeDtypeStruct((batch,), jnp.float32)}
   optimizer = optimizer or GradientDescent(learning_rate=0.1)
-  return program.build(model=model, task=TASK, optimizer=optimizer, training=training, spec=spec,
-                       length=Length(total_steps=100, batch_size=batch, examples=160),
+  return program.build(model=model, task=TASK, optimizer=optimizer, training=training, specs=(spec,),
+                       length=Length(total_steps=100, batch_size=batch, steps_per_epoch=160 // batch),
                        mesh=training.sharding.mesh(jax.devices()[:devices]))
 
 
