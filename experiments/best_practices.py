@@ -25,7 +25,7 @@ from research.preprocessing.resizing import ResizeShorter
 
 PROCESS = {"devices": 8, "platform": "cpu"}
 AUGMENTATION = PadCrop(padding=8, fill="reflect"), Flip()
-NO_REGULARISATION = {"task.label_smoothing": 0.0, "model.dropout": 0.0, "optimizer.weight_decay": 0.0}
+NO_REGULARISATION = {"task.label_smoothing": 0.0, "optimizer.weight_decay": 0.0}
 
 
 def square(size: int, split: str, **part) -> Prepared:

@@ -4,7 +4,7 @@ Dosovitskiy et al. 2021, table 5 (98.95 %); google-research/vision_transformer, 
 
   python launch.py --experiment=cifar10_vit_b16_transfer --data_dir=DATA
 
-7 hours on eight V100, a GPU of 2017. Expected: 98.9 % with the original files. Images as in cifar10_resnet20, so that the figure cannot
+7 hours on eight V100 (GPU). Expected: 98.9 % with the original files. Images as in cifar10_resnet20: the figure cannot
 be compared. DATA holds weights/ViT-B_16.npz, that of gs://vit_models/imagenet21k; its positions are resampled to 384 pixels.
 """
 

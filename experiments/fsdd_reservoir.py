@@ -1,6 +1,6 @@
 """Steiner, Jalalvand, Birkholz 2022, PyRCN: spoken digits by an echo state network, whose only trained part is linear.
 
-  python launch.py --experiment=fsdd_reservoir --data_dir=DIR      about a minute on two CPU cores
+  python launch.py --experiment=fsdd_reservoir --data_dir=DIR      about 2 minutes on one CPU core
 
 DIR holds speech/fsdd. Expected: 98 % of the test recordings with 400 units (the notebook has 97.67 %, on six speakers).
 """

@@ -33,8 +33,9 @@ WEIGHTS = Pretrained(path="weights/mobilenet_v1_0.25_128/weights.npz", names="tf
 def member(data: Data, num_classes: int, epochs: int, rate: float, *, pretrained: bool) -> Experiment:
   return Experiment(
       data=data, task=Classification(num_classes=num_classes), pretrained=WEIGHTS if pretrained else None,
-      model=mobilenet_v1.mobilenet_v1(width=0.25, batch_norm=not pretrained, norm_decay=0.9, dropout=0.2),
-      optimizer=AdamW(learning_rate=rate, weight_decay=0.05, schedule=Cosine(warmup=Duration(10, "%"))),
+      model=mobilenet_v1.mobilenet_v1(width=0.25, batch_norm=not pretrained, norm_decay=0.9, dropout=0.0),
+      optimizer=AdamW(learning_rate=rate, weight_decay=0.05, schedule=Cosine(warmup=Duration(10, "%")),
+                      learning_rate_rules=(("head/.*", 10.0 if pretrained else 1.0), (".*", 1.0))),
       training=Training(steps=Duration(epochs, "ep"), evaluate_every=Duration(0), save_every=Duration(0)))
 
 
@@ -46,13 +47,13 @@ def selection(data: Data, *shape: int, rates: tuple[float, ...], pretrained: boo
 def experiment() -> Comparison:
   larger = DecodeImage(), Resize(size=(64, 64), library="pillow"), Rename(pairs=(("label", "labels"),))
   part = lambda split, **part: Prepared(source=Records(path=f"images/cifar10/{split}.npz", **part), transforms=larger)
-  data = Data(train=part("train", limit=3000), transforms=(Flip(),), on_device=(normalize.quantized(),), batch_size=64,
+  data = Data(train=part("train", limit=3000), transforms=(Flip(),), on_device=(normalize.quantized(),), batch_size=32,
               evaluation={"validation": part("train", skip=3000, limit=1000), "test": part("test", limit=2000)})
   return Comparison(
       paper=Paper("Do Better ImageNet Models Transfer Better?", "Kornblith, Shlens, Le", 2019, "CVPR",
                   "https://arxiv.org/abs/1805.08974"),
       members={"pretrained": selection(data, 10, 5, rates=(1e-4, 3e-4, 1e-3), pretrained=True),
-               "scratch": selection(data, 10, 5, rates=(1e-3, 3e-3, 1e-2), pretrained=False)},
+               "scratch": selection(data, 10, 5, rates=(3e-3, 1e-2, 3e-2), pretrained=False)},
       differences=(Difference(of="pretrained", minus="scratch", metric="test/accuracy"),),
       targets=(Target(metric="pretrained - scratch/test/accuracy", criterion=at_least(0.05), signature="top1",
                       says="pretraining is worth 5 points or more, with few examples"),))

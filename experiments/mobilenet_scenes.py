@@ -52,7 +52,7 @@ def experiment() -> Comparison:
       members={"pretrained": head(large("train"), large("test")),
                "pixels": head(square(32, "train"), square(32, "test"), normalize.signed()),
                "small": head(small("train", skip=200), small("test")),
-               "scratch": mobilenet_cifar10.selection(part, 8, 20, rates=(1e-3, 3e-3, 1e-2), pretrained=False)},
+               "scratch": mobilenet_cifar10.selection(part, 8, 20, rates=(3e-3, 1e-2, 3e-2), pretrained=False)},
       differences=(Difference(of="small", minus="scratch", metric="test/accuracy"),),
       targets=(target("pretrained/test/accuracy", 0.94, "features of ImageNet's classes tell scenes apart"),
                target("small - scratch/test/accuracy", 0.03, "they are worth 3 points beside the small network from scratch"),

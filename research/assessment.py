@@ -11,9 +11,9 @@ from research.config import outside
 from research.data.dataset import Data
 from research.evaluation.evaluator import make_statistics
 from research.experiment import Model
-from research.fit import evaluate_splits
 from research.paper import Paper, Target
 from research.pretrained.weights import Pretrained
+from research.results import evaluate_splits
 from research.studies.base import Findings
 from research.tasks.base import Task
 from research.training import cache

@@ -20,6 +20,7 @@ from research.figures import Figure, Series, Table
 from research.fit import Fit
 from research.optimizers.schedule import Length
 from research.paper import Paper, Target, seeds_interval
+from research.preprocessing.text.base import check_vocabulary
 from research.pretrained.weights import Pretrained
 from research.studies.base import Findings, Study, total_seconds
 from research.tasks.base import Task
@@ -71,7 +72,8 @@ class Experiment:
   def check(self, data_dir) -> None:
     """Raises UserError for what can be known to fail before a device works: data, durations, sizes."""
     opened = self.data.open(data_dir)
-    self.length(opened)
+    self.optimizer.learning_rates(self.length(opened))  # a schedule longer than the run
+    self.data.check_chunk(self.training.steps_per_call)
     mesh = self.training.sharding.mesh()
     pieces = mesh.shape["data"] * mesh.shape["fsdp"]
     if self.data.batch_size % (pieces * self.training.num_microbatches):
@@ -81,6 +83,10 @@ class Experiment:
       net = network(model=self.model, task=self.task, on_device=self.data.on_device, spec=self.data.spec(opened),
                     precision=self.training.precision)
       self.pretrained.check(data_dir, self.model, net.params, net.buffers)
+    for feature, num in getattr(self.task, "vocabularies", {}).items():
+      for examples in (opened.train, *opened.evaluation.values()):
+        if examples is not None and feature in examples.tokenizers:
+          check_vocabulary(examples.tokenizers[feature], num, "task.vocab_size")
     metric = self.training.best_metric
     names = [f"{split}/{name}" for split in opened.evaluation for name in self.task.metrics]
     if metric is not None and metric not in names:

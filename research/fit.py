@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import pathlib
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +11,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from research import flops, rules
 from research.augmentation import base as augmentation
@@ -17,12 +18,9 @@ from research.config import UserError, to_json
 from research.data.dataset import Opened
 from research.data.loading import Loader
 from research.evaluation.evaluator import evaluate, make_statistics
-from research.evaluation.writing import make_writer, write_all
 from research.metrics.base import mean
-from research.report.classification import evaluation_figures
+from research.results import evaluate_splits, network_figures
 from research.studies.base import Findings
-from research.tasks.classification import Classification
-from research.tasks.text_to_text import TextToText
 from research.training import cache, loop, program
 from research.training.checkpoint import Checkpoints
 from research.training.interruption import Interrupted
@@ -39,43 +37,18 @@ class NotFinite(UserError):
   """The loss or a gradient is not finite."""
 
 
-def evaluate_splits(experiment, opened: Opened, data_dir, mesh: Mesh, net: program.Network, statistics: Callable, params,
-                    buffers, between: Callable[[], None]) -> Findings:
-  """Evaluates a network on every split, with bootstrap intervals, and figures: of a classifier, of what a writer writes.
-
-  Args:
-    experiment: has `data` and `task`.
-    opened: its data.
-    data_dir: where they lie, or None.
-    mesh: where parameters and batches are.
-    net: the network.
-    statistics: see make_statistics.
-    params, buffers: of the network.
-    between: called before each batch; may raise to break off.
-  """
-  task, data, findings, figures, writer = experiment.task, experiment.data, Findings(metrics={}), [], None
-  metrics = {**task.metrics, **task.record_metrics}
-  for split in opened.evaluation:
-    batches = data.evaluating(opened, split, sharding=batch_sharding(mesh))
-    evaluation = evaluate(statistics, params, buffers, batches, task, between)
-    for name, interval in evaluation.intervals(task).items():
-      findings.metrics[f"{split}/{name}"] = evaluation.values[name]
-      findings.intervals[f"{split}/{name}"] = interval
-      findings.signatures[f"{split}/{name}"] = metrics[name].signature
-    if isinstance(task, Classification):
-      loader = Loader(opened.evaluation[split], data.transforms, None)
-      read = lambda at, loader=loader: loader.load(at, np.zeros_like(at))[0]["inputs"]
-      figures += evaluation_figures(evaluation.records, read, split=split, num_classes=task.num_classes,
-                                    names=data.evaluation[split].class_names(data_dir))
-    if isinstance(task, TextToText) and task.writing is not None:
-      writer = writer or make_writer(net, task, mesh)
-      written = write_all(writer, params, buffers, data.evaluating(opened, split, sharding=batch_sharding(mesh)),
-                          opened.evaluation[split], task, between)
-      for name, metric in written.metrics.items():
-        findings.metrics[f"{split}/{name}"] = written.values[name]
-        findings.intervals[f"{split}/{name}"] = written.intervals[name]
-        findings.signatures[f"{split}/{name}"] = metric.signature
-  return dataclasses.replace(findings, figures=tuple(figures))
+def _keep_tokenizers(opened: Opened, run: Run) -> None:
+  """Puts what makes numbers of texts beside the weights that know these numbers."""
+  assert opened.train is not None
+  for feature, tokenizer in opened.train.tokenizers.items():
+    if jax.process_index():
+      return
+    target = run.folder / "tokenizers" / feature
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:  # the run's folder may be remote
+      tokenizer.save(pathlib.Path(name))
+      for path in pathlib.Path(name).iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
 
 
 def _shapes(batch: dict) -> tuple[tuple[int, ...], ...]:
@@ -141,6 +114,7 @@ class Fit:
     start = int(state.step)
     if start:
       say(f"{self.run.label}goes on at step {start:,}")
+    _keep_tokenizers(self.opened, self.run)
     compiled = self.compile()
     self.seconds["compile"] += time.monotonic() - begin
 
@@ -182,10 +156,12 @@ class Fit:
     """Evaluates on every split, with bootstrap intervals."""
     params, buffers = self._chosen(state)
     found = evaluate_splits(self.experiment, self.opened, self.run.data_dir, self.mesh, self.program.network,
-                            self.statistics, params, buffers,
-                            self.run.interruption.raise_if_requested)
+                            self.statistics, params, buffers, self.run.interruption.raise_if_requested)
+    figures = network_figures(self.experiment, self.opened, self.run.data_dir, self.mesh, self.program.network, params, buffers,
+                              self.seed)
     trained = {name: value for name, value in self.values.items() if name.startswith("train/")}
-    return dataclasses.replace(found, metrics={**trained, **found.metrics}, seconds=self.seconds, stopped=facts.get("stop", ""))
+    return dataclasses.replace(found, metrics={**trained, **found.metrics}, figures=found.figures + figures,
+                               seconds=self.seconds, stopped=facts.get("stop", ""))
 
   def _chosen(self, state: TrainState) -> tuple[Any, Any]:
     """Parameters and buffers that the final evaluation takes."""

@@ -5,8 +5,10 @@ import pathlib
 
 import pytest
 
-# Before jax is imported: tests of sharding need several devices. Processes that tests start set their own.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+# Before jax is imported: tests of sharding need several devices, and most programs are run once, so that the compiler's last
+# optimization costs more than it saves: half of all time. Processes that tests start set their own.
+FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
 
 
 def pytest_addoption(parser):

@@ -59,10 +59,134 @@ def experiment():
 '''
 
 
-def write(folder: pathlib.Path, process: str = "{}") -> pathlib.Path:
+# ViT-S/16 as it is, but on small pictures, and all that is drawn at random on the way there: on the host by two processes of
+# two threads each, and on the device.
+IMAGES = '''"""Noisy pictures: a Vision Transformer and augmentation."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from research.augmentation.erasing import RandomErasing
+from research.augmentation.mixing import CutMix, Either, Mixup
+from research.augmentation.normalize import signed
+from research.config import Duration
+from research.data.dataset import Data
+from research.data.examples import Columns
+from research.data.sources import Source
+from research.experiment import Experiment
+from research.models import vit
+from research.optimizers.adamw import AdamW
+from research.paper import Paper, Target, at_most
+from research.preprocessing.arrays import Rename
+from research.preprocessing.crops import CentreCrop, RandomResizedCrop
+from research.preprocessing.decoding import DecodeImage
+from research.preprocessing.geometry import Flip
+from research.preprocessing.phases import PerPhase
+from research.preprocessing.randaugment import RandAugment
+from research.tasks.classification import Classification
+from research.training.settings import Training
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pictures(Source):
+  """JPEG files of noise whose mean colour is the class, some of them broken.
+
+  Attributes:
+    seed: of the noise.
+  """
+
+  seed: int
+
+  def open_all(self, data_dir):
+    rng, labels, records = np.random.default_rng(self.seed), np.arange(96) % 4, []
+    for label in labels:
+      pixels = np.clip(60 * label + rng.normal(0, 30, (80, 96, 3)), 0, 255).astype(np.uint8)
+      records.append(cv2.imencode(".jpg", pixels)[1].tobytes())
+    records[17] = records[17][:50]
+    return Columns({"record": records, "label": labels.astype(np.int32)})
+
+
+def experiment():
+  return Experiment(
+      paper=Paper(title="Pictures", authors="Nobody", year=2000, venue="none", url="https://example.org"),
+      data=Data(train=Pictures(seed=1), evaluation={"test": Pictures(seed=2)}, batch_size=8, eval_batch_size=32,
+                num_workers=2, max_broken_share=0.05, on_device=(
+                    signed(), RandomErasing(probability=0.5), Either(first=Mixup(alpha=0.2), second=CutMix(alpha=1.0))),
+                transforms=(DecodeImage(), Rename(pairs=(("label", "labels"),)),
+                            PerPhase(training=(RandomResizedCrop(size=64, library="opencv"), Flip(), RandAugment(num_layers=2)),
+                                     evaluation=(CentreCrop(size=64),)))),
+      task=Classification(num_classes=4), model=vit.vit_s(stochastic_depth=0.1, dropout=0.1),
+      optimizer=AdamW(learning_rate=1e-4),
+      training=Training(steps=Duration(60), evaluate_every=Duration(20), save_every=Duration(6), log_every=Duration(3)),
+      seeds=(0,), targets=(Target(metric="test/loss", criterion=at_most(10), signature="nats", says="it runs to the end"),))
+'''
+
+# Batches of several lengths, read by two processes.
+TEXTS = '''"""Reversed words: an encoder and a decoder."""
+
+import dataclasses
+
+import numpy as np
+
+from research.config import Duration
+from research.data.buckets import Buckets
+from research.data.dataset import Data
+from research.data.examples import Columns
+from research.data.sources import Source
+from research.data.tokenized import Tokenized, Tokens
+from research.data.vocabulary import Bytes
+from research.decoding.settings import Beam, Decoding
+from research.experiment import Experiment
+from research.metrics.translation import Chrf
+from research.models import transformer_2017
+from research.optimizers.adamw import AdamW
+from research.paper import Paper, Target, at_most
+from research.tasks.text_to_text import Against, TextToText, Writing
+from research.training.settings import Training
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Words(Source):
+  """Words of unequal lengths, and the same backwards.
+
+  Attributes:
+    seed: of the letters.
+  """
+
+  seed: int
+
+  def open_all(self, data_dir):
+    rng = np.random.default_rng(self.seed)
+    words = ["".join(rng.choice(list("abcdef"), rng.integers(1, 15))) for _ in range(200)]
+    return Columns({"word": words, "backwards": [word[::-1] for word in words]})
+
+  def files(self, data_dir):
+    return ()
+
+
+def experiment():
+  features = tuple(Tokens(name=name, text=text, tokenizer=Bytes(), eos=True)
+                   for name, text in (("source", "word"), ("targets", "backwards")))
+  words = lambda seed: Tokenized(source=Words(seed=seed), features=features)
+  return Experiment(
+      paper=Paper(title="Words", authors="Nobody", year=2000, venue="none", url="https://example.org"),
+      data=Data(train=words(1), evaluation={"test": words(2)}, batch_size=8, eval_batch_size=32, num_workers=2,
+                buckets=Buckets(features=("source", "targets"), lengths=((4, 4), (8, 8), (16, 16)))),
+      task=TextToText(vocab_size=259, start_id=257, end_id=258, pad_id=256, label_smoothing=0.1, writing=Writing(
+          decoding=Decoding(search=Beam(num_beams=2), max_new_tokens=16), source="word",
+          against=(Against(metric=Chrf(), reference="backwards"),))),
+      model=transformer_2017.make(dim=32, num_layers=2, num_heads=2, mlp_dim=64), optimizer=AdamW(learning_rate=1e-3),
+      training=Training(steps=Duration(120), evaluate_every=Duration(30), save_every=Duration(8), log_every=Duration(4)),
+      seeds=(0,), targets=(Target(metric="test/accuracy", criterion=at_most(1), signature="top1/subword", says="it ends"),))
+'''
+
+
+def write(folder: pathlib.Path, process: str = "{}", experiment: str = SMALL) -> pathlib.Path:
   """Puts the experiment's file there, with what it asks of the process."""
   path = folder / "small.py"
-  path.write_text(f"{SMALL}\n\nPROCESS = {process}\n")
+  path.write_text(f"{experiment}\n\nPROCESS = {process}\n")
   return path
 
 

@@ -13,7 +13,7 @@ from twins import twin
 
 from research import command_line, config, records
 from research.assessment import Assessment
-from research.experiment import Comparison, Experiment
+from research.experiment import Comparison, Experiment, Selection
 from research.optimizers.schedule import Length
 from research.paper import Paper
 from research.studies.base import Study
@@ -34,6 +34,8 @@ def _cannot_run(name):
 
 def _trained(experiment):
   """The training runs in an experiment."""
+  if isinstance(experiment, Selection):  # one program, several settings
+    return _trained(next(iter(experiment.members.values())))
   if isinstance(experiment, Comparison):
     return [run for member in experiment.members.values() for run in _trained(member)]
   return [experiment] if isinstance(experiment, Experiment) else []
@@ -61,7 +63,12 @@ def test_it_is_a_published_result_whose_settings_round_trip(name):
     assert target.published is None or target.place, f"{target.metric}: a published figure without its place"
 
 
-@pytest.mark.parametrize("name", [n for n in EXPERIMENTS if _trained(_load(n))])
+# Long to trace, of programs that others have too; and sharpness-aware steps are traced by tests/test_fit.py.
+SLOW = ("best_practices", "cifar10_sam", "imagenet_sam")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.heavy if n in SLOW else ())
+                                  for n in EXPERIMENTS if _trained(_load(n))])
 def test_its_training_step_traces_without_data_on_a_device(name):
   for run in _trained(_load(name)):
     data = twin(run.data, run.task.num_outputs)

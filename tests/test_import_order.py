@@ -13,8 +13,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 ORDER = [
     "config_values", "config", "rules", "figures", "paper", "preprocessing", "augmentation", "data", "nn", "models",
     "pretrained", "metrics", "decoding", "tasks", "optimizers", "flops", "training", "evaluation", "interpretation", "studies",
-    "report", "records", "workdir", "features", "fit", "experiment", "assessment", "command_line", "runner", "experiments",
-    "launch",
+    "report", "records", "workdir", "features", "results", "fit", "experiment", "assessment", "command_line", "runner",
+    "experiments", "launch",
 ]
 
 

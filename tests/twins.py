@@ -8,6 +8,7 @@ import numpy as np
 
 from research.data.examples import Columns
 from research.data.image_folder import ImageFolder
+from research.data.prepared import Prepared
 from research.data.sources import Arrays, Records, Source
 from research.data.tfds import TFDS
 from research.features import Features
@@ -88,6 +89,9 @@ def _of(source, *, num_classes, num, side, seed=0):
       return Patterns(num=num, num_classes=num_classes, shape=shape, image="record", label="label", seed=seed)
     case TFDS():
       return Patterns(num=num, num_classes=num_classes, shape=(side, side, 3), image="image", label="label", seed=seed)
+    case Prepared():
+      inner = _of(source.source, num_classes=num_classes, num=num, side=side, seed=seed)
+      return dataclasses.replace(source, source=inner)
     case Features():  # as if they were computed
       return Clusters(num=num, num_classes=num_classes, seed=seed)
     case ImageFolder():

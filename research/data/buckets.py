@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-from absl import logging
 
 from research.config import ConfigError
+from research.data.examples import warn_once
 from research.data.plan import BucketedBatches
 
 
@@ -68,8 +68,8 @@ class Buckets:
       what = "dropped" if drop else "truncated"
       most = ", ".join(f"{name} {length}" for name, length in zip(self.features, lengths_NF.max(axis=0)))
       allowed = ", ".join(f"{name} {length}" for name, length in zip(self.features, self.lengths[-1]))
-      logging.warning("%s: %d of %d examples (%.2g %%) are %s: longer than data.buckets allows (%s); the longest: %s", split,
-                      num, len(bucket_N), 100 * num / len(bucket_N), what, allowed, most)
+      warn_once(f"{split}: {num} of {len(bucket_N)} examples ({num / len(bucket_N):.2%}) are {what}: longer than data.buckets "
+                f"allows ({allowed}); the longest: {most}")
     bucket_N[too_long] = -1 if drop else len(self.lengths) - 1
     return bucket_N
 

@@ -3,9 +3,11 @@
 `read` takes many indices at once: arrays in memory are then read without any Python for the single example.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from absl import logging
 
 from research.config import UserError
 from research.preprocessing.text.base import Tokenizer
@@ -14,6 +16,12 @@ from research.preprocessing.transform import Features
 
 class DataError(UserError):
   """Data that are missing or damaged: one line that names the file and what to do."""
+
+
+@functools.cache
+def warn_once(line: str) -> None:
+  """Logs what is worth knowing of the data: once a process, however often they are opened."""
+  logging.warning("%s", line)
 
 
 class Examples:

@@ -115,7 +115,8 @@ class Arrays(Source):
 class Records(Source):
   """Encoded files packed into one .npz: `data` holds their bytes one after another (uint8), `offsets` where each begins
   and the last ends. The feature `record` is the bytes of one; further arrays are features too, but for `key`, which
-  names the examples. So is each field of a .jsonl of the same name, an object a line for every record.
+  names the examples. So is each field of a .jsonl of the same name, an object a line for every record; where it has
+  `seconds`, as of audio, they are the length of `record`.
 
   A `classes.json` in the same folder, a list, names the classes.
 
@@ -170,6 +171,12 @@ class _RecordExamples(Examples):
   def __init__(self, data: np.ndarray, offsets: np.ndarray, columns: Features, keys: Sequence | np.ndarray | None):
     self._data, self._offsets, self._keys = data, offsets, keys
     self._columns = Columns(columns, keys) if columns else None
+    seconds = columns.get("seconds")
+    self._lengths = {"record": seconds} if isinstance(seconds, np.ndarray) else {}
+
+  @property
+  def lengths(self) -> dict[str, np.ndarray]:
+    return self._lengths
 
   def __len__(self) -> int:
     return len(self._offsets) - 1

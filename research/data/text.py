@@ -130,7 +130,7 @@ def decoded(data: bytes, where: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Prepared(Source):
+class Transformed(Source):
   """Another source after transforms, before anything else: Moses' tokens, joined sentences, a prefix.
 
   What it gives is what counts as the raw text.
@@ -144,7 +144,7 @@ class Prepared(Source):
   transforms: tuple[Transform, ...]
 
   def open_all(self, data_dir: str | None) -> Examples:
-    return _PreparedExamples(self.source.open(data_dir), self.transforms)
+    return _TransformedExamples(self.source.open(data_dir), self.transforms)
 
   def files(self, data_dir: str | None) -> tuple[epath.Path, ...]:
     return self.source.files(data_dir)
@@ -153,7 +153,7 @@ class Prepared(Source):
     return self.source.class_names(data_dir)
 
 
-class _PreparedExamples(Examples):
+class _TransformedExamples(Examples):
 
   def __init__(self, examples: Examples, transforms: tuple[Transform, ...]):
     self._examples, self._transforms = examples, transforms
@@ -188,6 +188,6 @@ def texts_of(features: Features, name: str, key: str) -> list[str]:
   values = features[name]
   for value in values:
     if not isinstance(value, str):
-      advice = "join it first (Prepared with Join)" if isinstance(value, list) else "texts are needed"
+      advice = "join it first (Transformed with Join)" if isinstance(value, list) else "texts are needed"
       raise DataError(f"{name!r} of {key} is no text but {type(value).__name__}: {advice}")
   return list(values)

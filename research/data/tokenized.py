@@ -16,9 +16,9 @@ from etils import epath
 
 from research.config import ConfigError
 from research.data import cache
-from research.data.examples import DataError, Examples
+from research.data.examples import DataError, Examples, warn_once
 from research.data.sources import Source
-from research.data.text import Prepared, texts_of
+from research.data.text import Transformed, texts_of
 from research.data.vocabulary import TokenizerSource
 from research.preprocessing.text.base import Tokenizer, digest
 from research.preprocessing.transform import Features
@@ -88,7 +88,7 @@ class Tokenized(Source):
       what.append([settings, digest(tokenizers[feature.name])])
     key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
     examples = self.source.open(data_dir)
-    threaded = all(t.threaded for t in tokenizers.values()) and not isinstance(self.source, Prepared)
+    threaded = all(t.threaded for t in tokenizers.values()) and not isinstance(self.source, Transformed)
     folder = cache.made_once("tokens", key, lambda folder: _write(folder, examples, self.features, tokenizers, threaded))
     for feature in self.features:
       _tell(feature, json.loads((folder / f"{feature.name}.json").read_text()), len(examples))
@@ -183,8 +183,8 @@ def _check_marks(feature: Tokens, tokenizer: Tokenizer) -> None:
 
 def _tell(feature: Tokens, counts: dict, num: int) -> None:
   if counts["empty"] or counts["truncated"]:
-    logging.warning("%s of %d examples: %d empty, %d truncated to %s tokens", feature.name, num, counts["empty"],
-                    counts["truncated"], feature.max_length)
+    cut = f", {counts['truncated']} truncated to {feature.max_length} tokens" if counts["truncated"] else ""
+    warn_once(f"{feature.name} of {num} examples: {counts['empty']} empty{cut}")
 
 
 # --- making the files ------------------------------------------------------------------------------------------------

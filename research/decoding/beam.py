@@ -65,14 +65,14 @@ def decode_beam(model: Decodable, requests: Requests, decoding: Decoding, specia
     parents_BM, tokens_BM = at_BM // vocabulary, at_BM % vocabulary
     ends_BM = among(tokens_BM, special.end) | (s.t + 1 >= limits_B)[:, None]
 
-    running_BK, chosen_BK = jax.lax.top_k(jnp.where(ends_BM, -jnp.inf, best_BM), k)
+    running_BK, chosen_BK = top_k(jnp.where(ends_BM, -jnp.inf, best_BM), k)
     from_BK, next_BK = _pick(parents_BM, chosen_BK), _pick(tokens_BM, chosen_BK)
     history_BKC = write(_pick(s.history_BKC, from_BK), next_BK, column)
 
     # Only what ends among the first k counts; the other candidates are there so that k go on.
     ending_BM = ends_BM & (jnp.arange(ends_BM.shape[1]) < k) & ~s.done_B[:, None]
     ended_BM = jnp.where(ending_BM, best_BM / beam.penalty(s.t + 1), -jnp.inf)
-    finished_BK, kept_BK = jax.lax.top_k(jnp.concatenate([s.finished_BK, ended_BM], 1), k)
+    finished_BK, kept_BK = top_k(jnp.concatenate([s.finished_BK, ended_BM], 1), k)
     new_BK, candidate_BK = kept_BK >= k, jnp.maximum(kept_BK - k, 0)
     source_BK = jnp.where(new_BK, k + _pick(parents_BM, candidate_BK), kept_BK)
     texts_BKC = _pick(jnp.concatenate([s.texts_BKC, s.history_BKC], 1), source_BK)

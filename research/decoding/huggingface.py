@@ -27,9 +27,10 @@ def decoding_of(settings: Mapping[str, Any]) -> Decoding:
   if num_beams > 1 and sampled:
     raise ConfigError(f"generation_config.json: num_beams={num_beams}, do_sample=True: a beam search does not sample here")
   num_best, alpha, early = take("num_return_sequences", 1), take("length_penalty", 1.0), take("early_stopping", False)
-  cuts = {name: take(name, default) for name, default in (("temperature", 1.0), ("top_k", 50), ("top_p", 1.0), ("min_p", 0.0))}
+  temperature, top_k, top_p, min_p = (
+      take(name, default) for name, default in (("temperature", 1.0), ("top_k", 50), ("top_p", 1.0), ("min_p", 0.0)))
   if sampled:
-    search = Sampling(**{**cuts, "top_k": cuts["top_k"] or None}, num_samples=num_best)
+    search = Sampling(temperature=temperature, top_k=top_k or None, top_p=top_p, min_p=min_p, num_samples=num_best)
   else:
     search = Greedy() if num_beams == 1 else Beam(num_beams=num_beams, num_best=num_best, alpha=alpha, early_stopping=early)
   most, least = take("max_length", 20) - 1, take("min_length", 0) - 1  # these count the prompt
@@ -38,9 +39,9 @@ def decoding_of(settings: Mapping[str, Any]) -> Decoding:
     raise ConfigError(f"generation_config.json: bad_words_ids={banned}: only single tokens can be banned")
   constraints = Constraints(
       repetition_penalty=take("repetition_penalty", 1.0), no_repeat_ngram=take("no_repeat_ngram_size", 0),
-      banned=(*(token for token, in banned), *take("suppress_tokens", ())), min_new_tokens=max(least, take("min_new_tokens", 0)),
-      forced_first=take("forced_bos_token_id", None), forced_last=take("forced_eos_token_id", None),
-      banned_first=tuple(take("begin_suppress_tokens", ())))
+      banned=(*(word[0] for word in banned), *take("suppress_tokens", ())),
+      min_new_tokens=max(least, take("min_new_tokens", 0)), forced_first=take("forced_bos_token_id", None),
+      forced_last=take("forced_eos_token_id", None), banned_first=tuple(take("begin_suppress_tokens", ())))
   decoding = Decoding(search=search, constraints=constraints, max_new_tokens=take("max_new_tokens", most))
   if left:
     raise ConfigError(f"generation_config.json: {', '.join(f'{name}={value}' for name, value in left.items())}: not known here")

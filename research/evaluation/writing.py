@@ -22,7 +22,7 @@ class Written:
 
   Attributes:
     index: (N,) the examples' numbers in their source.
-    sources: as people read them.
+    sources: as people read them; [] where they are not to be shown.
     hypotheses: what was written.
     references: what it should be; a tuple each, by the first of the task's references.
     values: each metric over all examples.
@@ -98,7 +98,8 @@ def write_all(writer: Callable, params, buffers, batches: Iterable, examples: Ex
       metrics[name], rows[name] = dataclasses.replace(metric, signature=signature), its[name]
       values[name] = metric.value(its[name].sum(0))
       intervals[name] = bootstrap(its[name], metric.value)
-  return Written(index, list(raw[task.writing.source]), hypotheses, _references(raw[task.writing.against[0].reference]), values,
+  sources = [] if task.writing.source is None else list(raw[task.writing.source])
+  return Written(index, sources, hypotheses, _references(raw[task.writing.against[0].reference]), values,
                  intervals, metrics, rows)
 
 

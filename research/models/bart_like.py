@@ -1,8 +1,10 @@
-"""What BART, Marian and PEGASUS have in common: one form of network, Hugging Face's names of its parameters and of its settings."""
+"""What BART, Marian and PEGASUS have in common: a form of network, and Hugging Face's names of its parameters and settings."""
 
-import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 from research.models import encoder_decoder
 from research.models.huggingface_settings import Settings, activation_name
@@ -55,12 +57,13 @@ def make(kind: type[_C], *, dim: int, num_layers: tuple[int, int], num_heads: tu
 
 def table(config: encoder_decoder.Config) -> Table:
   """Hugging Face's names."""
-  # Fixed vectors of positions are in some files; older ones count versions.
-  unused = (r"(model\.)?(en|de)coder\.version", r"(model\.)?(en|de)coder\.embed_positions\.weight")
-  rows = _token_rows(config)
+  rows, fixed = _token_rows(config), []
   for theirs, embedding in (("model.encoder", "source_embedding"), ("model.decoder", "target_embedding")):
     if config.embedding.positions == "learned":
       rows.append(Row(f"{theirs}.embed_positions.weight", f"{embedding}/positions/embedding"))
+    else:
+      sinusoids = functools.partial(_sinusoids, config.embedding.max_length, config.embedding.dim)
+      fixed.append((f"{theirs}.embed_positions.weight", sinusoids))
     if config.embedding.norm_eps is not None:
       rows += norm_rows(f"{theirs}.layernorm_embedding", f"{embedding}/norm", "torch")
   for word, stack in (("encoder", config.encoder), ("decoder", config.decoder)):
@@ -70,7 +73,12 @@ def table(config: encoder_decoder.Config) -> Table:
       rows += norm_rows(f"model.{word}.layer_norm", f"{word}/norm", "torch")
   if config.output_bias:
     rows.append(Row("final_logits_bias", "output_bias", shape=(1, -1), absent=0.0))
-  return Table(tuple(rows), unused, prefix="model.")
+  return Table(tuple(rows), (r"(model\.)?(en|de)coder\.version",), prefix="model.", fixed=tuple(fixed))
+
+
+def _sinusoids(length, dim):
+  angles = np.arange(length)[:, None] * 10_000.0 ** (-np.arange(0, dim, 2) / dim)
+  return np.concatenate([np.sin(angles), np.cos(angles)], 1).astype(np.float32)
 
 
 def _token_rows(config):
@@ -140,8 +148,8 @@ def written(config: encoder_decoder.Config, model_type: str, architecture: str, 
   """
   block, embedding = config.decoder.block, config.embedding
   stacks = {"encoder": config.encoder, "decoder": config.decoder}
-  of_each = {"layers": lambda s: s.num_layers, "attention_heads": lambda s: s.block.num_heads, "ffn_dim": lambda s: s.block.mlp_dim,
-             "layerdrop": lambda s: 0.0}
+  of_each = {"layers": lambda s: s.num_layers, "attention_heads": lambda s: s.block.num_heads,
+             "ffn_dim": lambda s: s.block.mlp_dim, "layerdrop": lambda s: 0.0}
   return {
       "model_type": model_type, "architectures": [architecture], "is_encoder_decoder": True, "vocab_size": vocab_size,
       "d_model": block.dim, **{f"{word}_{name}": of(stack) for name, of in of_each.items() for word, stack in stacks.items()},

@@ -71,8 +71,8 @@ def make(*, dim: int, num_layers: tuple[int, int], num_heads: int, mlp_dim: int,
   relative = Relative(num_buckets=num_buckets, max_distance=max_distance, deviation=dim**-0.5)
   stack = lambda k: StackConfig(num_layers=num_layers[k], block=dataclasses.replace(block, cross=k == 1), causal=k == 1,
                                 dropout_last=dropout, relative=relative)
-  return Config(embedding=EmbeddingConfig(dim=dim, dropout=dropout, deviation=1.0), encoder=stack(0), decoder=stack(1), tied=tied,
-                output_scale=dim**-0.5 if scaled else 1.0)
+  return Config(embedding=EmbeddingConfig(dim=dim, dropout=dropout, deviation=1.0), encoder=stack(0), decoder=stack(1),
+                tied=tied, output_scale=dim**-0.5 if scaled else 1.0)
 
 
 def t5_small(*, dropout: float = 0.1) -> Config:

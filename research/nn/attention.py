@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
+from research.nn.chunked_attention import attend_chunked
 from research.nn.dense import Dense
 from research.nn.dropout import dropout
 from research.nn.initializers import Init
@@ -19,7 +20,7 @@ from research.nn.norms import RMSNorm
 from research.nn.products import dense
 from research.nn.rotary import Rotary
 
-Implementation = Literal["plain", "cudnn"]
+Implementation = Literal["plain", "chunked", "cudnn"]
 ATTENTION = "attention"  # the name under which rematerialisation finds, and keeps, what attention gives
 
 
@@ -55,8 +56,8 @@ def attend(q_BHTK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, mask_BHTS: j
     scale: of the scores; None for 1/√K.
     rate: dropout of the attention weights.
     key: for the dropout.
-    implementation: "plain" products of matrices, for all devices; "cudnn" for NVIDIA's fused kernel, which needs such a GPU,
-      bfloat16 or float16, and no dropout.
+    implementation: "plain" products of matrices, for all devices; "chunked" the same without holding all scores, for long
+      inputs; "cudnn" for NVIDIA's fused kernel, which needs such a GPU, bfloat16 or float16, and no dropout.
   """
   if implementation == "cudnn":
     assert not rate, "cuDNN's attention is used without dropout"
@@ -64,6 +65,8 @@ def attend(q_BHTK: jax.Array, k_BGSK: jax.Array, v_BGSK: jax.Array, mask_BHTS: j
     return swap(jax.nn.dot_product_attention(swap(q_BHTK), swap(k_BGSK), swap(v_BGSK), bias_BHTS, mask_BHTS, scale=scale,
                                              implementation="cudnn"))
   q = q_BHTK / math.sqrt(q_BHTK.shape[-1]) if scale is None else q_BHTK if scale == 1 else q_BHTK * scale
+  if implementation == "chunked":
+    return attend_chunked(q, k_BGSK, v_BGSK, mask_BHTS, bias_BHTS, rate=rate, key=key)
   if q.shape[:2] != k_BGSK.shape[:2]:
     q, mask_BHTS, bias_BHTS = _as_queries(q, k_BGSK, mask_BHTS, bias_BHTS)
   if key is None or not rate:

@@ -50,12 +50,15 @@ class Table:
     unused: regexes of tensors that such files hold and that are no parameters of this network (counters, optimizers).
     prefix: begins the names of the network below its head ("vit."); files of the bare network are without it.
     older: (ending of a name in older files, the same in the rows).
+    fixed: tensors that are no parameters but follow from the configuration (vectors of positions), and what computes them. They
+      are written; a file need not have them, but must have no others.
   """
 
   rows: tuple[Row, ...]
   unused: tuple[str, ...] = ()
   prefix: str = ""
   older: tuple[tuple[str, str], ...] = ()
+  fixed: tuple[tuple[str, Callable[[], np.ndarray]], ...] = ()
 
 
 KERAS_UNUSED = (r"optimizer/\d+", r".*seed_generator.*")  # the state of training and of dropout

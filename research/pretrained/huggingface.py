@@ -21,8 +21,8 @@ from research.pretrained import files, weights
 
 # The module in research.models that has each model_type.
 FAMILIES = {
-    "bart": "bart", "bert": "bert", "gpt2": "gpt2", "llama": "llama", "marian": "marian", "mistral": "llama", "pegasus": "pegasus",
-    "qwen2": "llama", "qwen3": "llama", "roberta": "roberta", "t5": "t5"}
+    "bart": "bart", "bert": "bert", "gpt2": "gpt2", "llama": "llama", "marian": "marian", "mistral": "llama",
+    "pegasus": "pegasus", "qwen2": "llama", "qwen3": "llama", "roberta": "roberta", "t5": "t5"}
 
 
 def settings_of(folder: str | os.PathLike, name: str = "config.json") -> dict[str, Any]:
@@ -94,7 +94,8 @@ def export_folder(path: str | os.PathLike, config: Any, params: Any, buffers: An
       raise ConfigError(f"{name}={token}: the vocabulary has {vocab_size} tokens")
   if tokenizer is not None:
     check_vocabulary(tokenizer, vocab_size, "vocab_size")
-  settings = module.to_huggingface(config, vocab_size, tokens)
+  labels = {"num_labels": leaves["head/kernel"].shape[1]} if "head/kernel" in leaves else {}  # of a classifier
+  settings = module.to_huggingface(config, vocab_size, tokens, **labels)
   dtype = str(next(iter(jax.tree.leaves(params))).dtype)
   folder = epath.Path(path).expanduser()
   folder.mkdir(parents=True, exist_ok=True)

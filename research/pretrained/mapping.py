@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -42,12 +42,14 @@ class Plan:
     fresh: our paths that keep their values.
     left: the file's tensors that are not used.
     notes: what is not a plain copy, for the log.
+    fixed: the file's tensors that follow from the configuration, and what computes them.
   """
 
   fills: dict[str, list[_Piece]]
   fresh: list[str]
   left: list[str]
   notes: list[str]
+  fixed: list[tuple[str, Callable[[], np.ndarray]]]
 
 
 def identity(leaves: Mapping[str, Any]) -> Table:
@@ -80,7 +82,7 @@ def plan(file: WeightsFile, table: Table, leaves: Mapping[str, Any], *, fresh: S
     names = [name.removeprefix(table.prefix) if bare else name for name in (row.theirs, *row.also)]
     names = [called.get(name, name) for name in names]
     theirs, there = names[0], [name for name in names if name in file.tensors]
-    place = _place(row.ours, leaves)
+    place = locate(row.ours, leaves)
     if place is None:
       problems["in the table, but not in the network"].append(f"{row.ours} (from {theirs})")
       continue
@@ -111,6 +113,9 @@ def plan(file: WeightsFile, table: Table, leaves: Mapping[str, Any], *, fresh: S
   for theirs, found in parts.items():
     if sorted(found) != [(k, found[0][1]) for k in range(found[0][1])]:
       problems["used in part only"].append(theirs)
+  fixed = [(name.removeprefix(table.prefix) if bare else name, compute) for name, compute in table.fixed]
+  fixed = [(name, compute) for name, compute in fixed if name in file.tensors]
+  used.update(name for name, _ in fixed)
   known = [*table.unused, *unused]
   for name in file.tensors:
     if name not in used:
@@ -125,14 +130,14 @@ def plan(file: WeightsFile, table: Table, leaves: Mapping[str, Any], *, fresh: S
     raise WeightsError(f"{file.path} does not fit the network:\n" + "\n".join(lines))
   for pieces in fills.values():
     pieces.sort(key=lambda piece: piece.layer or 0)
-  return Plan(fills, keep, left, sorted(notes))
+  return Plan(fills, keep, left, sorted(notes), fixed)
 
 
 def _newer(name: str, table: Table) -> str:
   return next((name.removesuffix(old) + new for old, new in table.older if name.endswith(old)), name)
 
 
-def _place(ours: str, leaves: Mapping[str, Any]) -> tuple[str, int | None] | None:
+def locate(ours: str, leaves: Mapping[str, Any]) -> tuple[str, int | None] | None:
   """The parameter, and the layer of it if it is stacked over layers."""
   if ours in leaves:
     return ours, None
@@ -247,6 +252,10 @@ def fill(file: WeightsFile, plan: Plan, leaves: Mapping[str, Any]) -> dict[str, 
       raise WeightsError(f"{file.path}: tensor {piece.theirs[0]!r} holds values that are not finite in {dtype}: it is damaged")
     return array
 
+  for name, compute in plan.fixed:
+    array, expected = read(name), compute()
+    if array.shape != expected.shape or not np.allclose(array.astype(expected.dtype), expected, rtol=0, atol=1e-2):
+      raise WeightsError(f"{file.path}: tensor {name!r} should follow from the configuration, but is another")
   result = {}
   for path, leaf in leaves.items():
     if path not in plan.fills:
@@ -270,9 +279,9 @@ class Theirs(Mapping[str, np.ndarray]):
   """
 
   def __init__(self, table: Table, leaves: Mapping[str, jax.Array]):
-    self._leaves, self._pieces = leaves, collections.defaultdict(list)
+    self._leaves, self._fixed, self._pieces = leaves, dict(table.fixed), collections.defaultdict(list)
     for row in table.rows:
-      place = _place(row.ours, leaves)
+      place = locate(row.ours, leaves)
       if place is None:
         raise KeyError(row.ours)
       path, layer = place
@@ -280,6 +289,8 @@ class Theirs(Mapping[str, np.ndarray]):
       self._pieces[row.theirs].append((path, _Piece(row, (row.theirs,), layer, shape)))
 
   def __getitem__(self, name: str) -> np.ndarray:
+    if name in self._fixed:
+      return self._fixed[name]()
     pieces = sorted(self._pieces[name], key=lambda item: item[1].row.part or (0, 1))
     arrays = [self._theirs(path, piece) for path, piece in pieces]
     at = _outputs(pieces[0][1].row, arrays[0].ndim)
@@ -292,7 +303,7 @@ class Theirs(Mapping[str, np.ndarray]):
     return array.reshape([expected[d] for d in order]).transpose(np.argsort(order))
 
   def __iter__(self) -> Iterator[str]:
-    return iter(self._pieces)
+    return iter([*self._pieces, *self._fixed])
 
   def __len__(self) -> int:
-    return len(self._pieces)
+    return len(self._pieces) + len(self._fixed)

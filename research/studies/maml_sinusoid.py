@@ -111,7 +111,7 @@ class MAMLSinusoid(Study):
       return jax.vmap(lambda params: error(params, x[self.num_examples:], y[self.num_examples:]))(path)
 
     each = jax.vmap(errors)(x, y)
-    return {"mean": each.mean(0), "half": 1.96 * each.std(0) / np.sqrt(self.num_test)}
+    return {"mean": each.mean(0), "median": jnp.median(each, axis=0), "half": 1.96 * each.std(0) / np.sqrt(self.num_test)}
 
   def measure(self, seed: int, parts: Parts) -> Findings:
     runs = dict(zip(KINDS, parts.each("network", KINDS, lambda kind: self._run(seed, kind))))
@@ -121,8 +121,10 @@ class MAMLSinusoid(Study):
       for step in sorted({0, 1, self.test_steps}):
         name, mean, half = f"{names[kind]}_error_{step}", run["mean"][step], run["half"][step]
         metrics[name], intervals[name] = mean, (mean - half, mean + half)
+      metrics[f"{names[kind]}_median_{self.test_steps}"] = run["median"][self.test_steps]
     return Findings(metrics=metrics, intervals=intervals, figures=(Figure(
         "Error on new waves", "gradient steps on 10 examples", "mean squared error",
-        tuple(Series(kind, range(self.test_steps + 1), run["mean"]) for kind, run in runs.items()), y_scale="log",
+        tuple(Series(f"{kind}, {what}", range(self.test_steps + 1), run[what]) for kind, run in runs.items()
+              for what in ("mean", "median")), y_scale="log",
         marks=(Mark("y", 0.45, "after 1 step"), Mark("y", 0.15, "after 10 steps")),
         caption="One step brings the meta-learned network most of the way; the pretrained one hardly moves."),))

@@ -38,12 +38,12 @@ class Writing:
 
   Attributes:
     decoding: the search.
-    source: the feature that holds the source as people read it, for reports.
+    source: the feature that holds the source as people read it, for reports; None where it is not to be shown.
     against: the metrics.
   """
 
   decoding: Decoding
-  source: str
+  source: str | None
   against: tuple[Against, ...]
 
 

@@ -60,7 +60,8 @@ def network(*, model, task: Task, on_device: tuple[OnDevice, ...], spec: dict, p
   construct = lambda rngs: model.build(task.network_inputs(seen), task.num_outputs, rngs)
   definition, params, buffers = jax.eval_shape(lambda: states.split(construct(nnx.Rngs(0))))
 
-  bind = lambda params, buffers: states.merge(definition, policy.cast(params), buffers)
+  merged = getattr(model, "merged", lambda params: params)
+  bind = lambda params, buffers: states.merge(definition, policy.cast(merged(params)), buffers)
 
   def forward(params, buffers, batch, key):
     module = bind(params, buffers)

@@ -9,6 +9,7 @@ from research.augmentation import normalize
 from research.augmentation.base import apply
 from research.augmentation.erasing import RandomErasing
 from research.augmentation.mixing import CutMix, Either, Mixup
+from research.augmentation.views import ShiftedMirrors
 from research.config import ConfigError
 
 KEY = jax.random.key(0)
@@ -87,3 +88,18 @@ def test_each_transform_has_a_key_of_its_own():
   made = {**batch(), "inputs": np.ones((8, 16, 16, 3), np.float32)}
   once, twice = RandomErasing(probability=1.0), (RandomErasing(probability=1.0),) * 2
   assert jnp.sum(apply(twice, made, KEY)["inputs"]) < jnp.sum(apply((once,), made, KEY)["inputs"])
+
+
+def test_shifted_mirrors_weigh_the_views_as_airbench_does():
+  """Half of the weight on the image and its mirror image, a quarter on each shift; reflected pixels come in."""
+  made = batch(num=2, side=6)
+  x = made["inputs"]
+  views = np.asarray(ShiftedMirrors()(made, None)["inputs"])
+  assert views.shape == (2, 8, 6, 6, 3)
+  np.testing.assert_array_equal(ShiftedMirrors()(made, KEY)["inputs"], x)
+  np.testing.assert_array_equal(views[:, 4:], views[:, :4, :, ::-1])
+  np.testing.assert_array_equal(views[:, 0], x)
+  np.testing.assert_array_equal(views[:, 1], x)
+  np.testing.assert_array_equal(views[:, 2, :-1, :-1], x[:, 1:, 1:])
+  np.testing.assert_array_equal(views[:, 2, -1, :-1], x[:, -2, 1:])  # below the last row: the one above it
+  np.testing.assert_array_equal(views[:, 3, 1:, 1:], x[:, :-1, :-1])

@@ -9,7 +9,7 @@ import pytest
 from research.config import ConfigError, from_json, leaves, override, to_json
 from research.data.buckets import Buckets
 from research.data.dataset import Data
-from research.data.examples import Examples
+from research.data.examples import Examples, warn_once
 from research.data.pipeline import Pipeline
 from research.data.plan import RandomBatches
 from research.data.sources import Source
@@ -163,6 +163,7 @@ def test_an_evaluation_sees_every_example_once_and_says_which(epochs):
 
 def test_too_long_ones_are_dropped_or_truncated_and_told(caplog):
   num_long = (Ragged(403, 20).sizes["frames"] > 16).sum()
+  warn_once.cache_clear()
   for longer, left in (("drop", 403 - num_long), ("truncate", 403)):
     buckets = Buckets(features=BUCKETS.features, lengths=BUCKETS.lengths, longer=longer)
     config = data(train=RaggedSource(403, 20), evaluation={"test": RaggedSource(57, 20)}, buckets=buckets)
@@ -172,10 +173,12 @@ def test_too_long_ones_are_dropped_or_truncated_and_told(caplog):
     longest = max(b["frames_length"].max() for b in batches)
     assert longest == 16 or longer == "drop"
     assert sum(b["mask"].sum() for b in config.evaluating(opened, "test")) == 57
+    config.open(None)
     lines = [r.getMessage() for r in caplog.records]
     assert f"train: {num_long} of 403 examples" in lines[0] and ("dropped" if longer == "drop" else "truncated") in lines[0]
     assert "test: " in lines[1] and "truncated" in lines[1] and "frames 16" in lines[1] and len(lines) == 2
     caplog.clear()
+    warn_once.cache_clear()
 
 
 def test_lengths_follow_transforms():

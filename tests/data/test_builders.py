@@ -53,7 +53,8 @@ def files_of(text_set):
           "all_train.txt": f"{CNN}\n{DAILY}\n", "all_val.txt": f"{CNN}\n", "all_test.txt": f"{DAILY}\n",
           story("cnn", CNN): "(CNN) -- A man\n\nHe ran.\n\n@highlight\n\nMan runs\n\n@highlight\n\nFar away!\n",
           story("dailymail", DAILY): "By Someone\n\n@highlight\n\nNews.\n"},
-      "xsum": {"XSum-TRAINING-DEV-TEST-SPLIT-90-5-5.json": json.dumps({"train": ["7", "3"], "validation": ["3"], "test": ["7"]}),
+      "xsum": {"XSum-TRAINING-DEV-TEST-SPLIT-90-5-5.json": json.dumps(
+          {"train": ["7", "3"], "validation": ["3"], "test": ["7"]}),
                **{f"bbc-summary-data/{n}.summary": f"[SN]URL[SN]\nhttp://{n}\n\n[SN]TITLE[SN]\nT\n\n[SN]FIRST-SENTENCE[SN]\n"
                   f"Summary {n}.\n\n[SN]RESTBODY[SN]\nLine one.\nLine two.\n" for n in (3, 7)}},
       "aeslc": {f"enron_subject_line/{split}/{n}.subject": f"Dear all,\nmeet {n}.\n\n@subject\nMeeting {n}\n"
@@ -62,8 +63,8 @@ def files_of(text_set):
       "lm1b": {**{f"{LM1B}/training-monolingual.tokenized.shuffled/news.en-{n:05d}-of-00100": f"line {n} .\n"
                   for n in range(1, 100)},
                f"{LM1B}/heldout-monolingual.tokenized.shuffled/news.en.heldout-00000-of-00050": "held out .\n"},
-      "wikitext103": {f"wikitext-103-raw/wiki.{split}.raw": " \n = Robert Boulter = \n \n He acts . \n = = Career = = \n More . \n"
-                      " \n = Other = \n \n Text . \n" for split in ("train", "valid", "test")},
+      "wikitext103": {f"wikitext-103-raw/wiki.{split}.raw": " \n = Robert Boulter = \n \n He acts . \n = = Career = = \n"
+                      " More . \n \n = Other = \n \n Text . \n" for split in ("train", "valid", "test")},
       "openwebtext": {"openwebtext/urlsf_subset00-1_data.xz": xz.getvalue()},
   }
   return glue if text_set.startswith("glue") else wmt if text_set.startswith("wmt") else others[text_set]
@@ -161,7 +162,7 @@ def test_prepared_sets_are_read_in_the_order_of_their_files(folder, tmp_path):
 def test_mistakes_name_the_file_and_what_is_needed(folder, tmp_path):
   pytest.importorskip("tensorflow_datasets")
   from research.data.builders.prepare import prepare
-  with pytest.raises(DataError, match=r"europarl-v7\.de-en\.de does not exist: .*; wmt14_de_en needs training-parallel-europarl"):
+  with pytest.raises(DataError, match=r"europarl-v7\.de-en\.de does not exist: .*; wmt14_de_en needs training-parallel"):
     prepare("wmt14_de_en", tmp_path, tmp_path / "data")
   with pytest.raises(DataError, match=r"there is no text data set 'wmt14'.*Did you mean"):
     prepare("wmt14", tmp_path, tmp_path / "data")

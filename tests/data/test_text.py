@@ -12,9 +12,9 @@ from research.config import ConfigError, from_json, override, to_json
 from research.data import cache, tokenized
 from research.data.buckets import Buckets
 from research.data.dataset import Data
-from research.data.examples import DataError
+from research.data.examples import DataError, warn_once
 from research.data.sources import JSONL
-from research.data.text import Lines, Prepared, TextFile
+from research.data.text import Lines, TextFile, Transformed
 from research.data.tokenized import RaggedFile, Tokenized, Tokens
 from research.data.vocabulary import Bytes, Stored, Trained
 from research.preprocessing.text.base import TokenizerError
@@ -91,14 +91,14 @@ def test_mistakes_in_text_files_name_the_line(folder):
     Lines(files_of=(("x", "empty"),)).open(folder)
 
 
-def test_prepared_texts_are_the_raw_ones(folder):
+def test_transformed_texts_are_the_raw_ones(folder):
   write_rows(folder / "lists.jsonl", [{"sentences": ["a.", "b."]}, {"sentences": ["c."]}])
-  source = Prepared(source=JSONL(path="lists.jsonl"), transforms=(
+  source = Transformed(source=JSONL(path="lists.jsonl"), transforms=(
       Join(text="sentences", to="text"), Prefix(text="text", to="text", prefix="summarize: ")))
   examples = Tokenized(source=source, features=(Tokens(name="inputs", text="text", tokenizer=Bytes()),)).open(folder)
   assert examples.raw(np.array([1, 0]))["text"] == ["summarize: c.", "summarize: a. b."]
   assert examples.tokenizers["inputs"].decode(examples.read(np.array([0]))["inputs"]) == ["summarize: a. b."]
-  with pytest.raises(DataError, match=r"'sentences' of 0 is no text but list: join it first \(Prepared with Join\)"):
+  with pytest.raises(DataError, match=r"'sentences' of 0 is no text but list: join it first \(Transformed with Join\)"):
     Tokenized(source=JSONL(path="lists.jsonl"), features=(
         Tokens(name="inputs", text="sentences", tokenizer=Bytes()),)).open(folder)
 
@@ -107,6 +107,7 @@ def test_prepared_texts_are_the_raw_ones(folder):
 
 
 def test_ids_are_those_of_the_tokenizer_with_marks_and_cuts(folder, caplog):
+  warn_once.cache_clear()
   examples = translation().open(folder)
   tokenizer = examples.tokenizers["source"]
   read = examples.read(EVERY)

@@ -83,8 +83,8 @@ def test_neighbors_and_padding_change_nothing(search, found):
 
 REFERENCE = json.loads((pathlib.Path(__file__).parents[1] / "fixtures/decoding/huggingface.json").read_text())
 # One of each kind here, the many in the heavy test.
-FEW = ("'length_penalty': 2.0, 'early_stopping': False", "'length_penalty': 1.0, 'early_stopping': True",
-       "'length_penalty': 0.6, 'early_stopping': 'never'", "'eos_token_id': [1, 6]", "'repetition_penalty': 1.3")
+FEW = ("'length_penalty': 1.0, 'early_stopping': True", "'length_penalty': 0.6, 'early_stopping': 'never'",
+       "'eos_token_id': [1, 6]", "'repetition_penalty': 1.3")
 
 
 def _check_against_huggingface(case):

@@ -77,7 +77,7 @@ def _kept(settings):
 
 
 @pytest.mark.parametrize("settings", [
-    Sampling(), Sampling(temperature=0.5), Sampling(top_k=3), Sampling(top_p=0.8), Sampling(min_p=0.2), Sampling(top_k=50),
+    Sampling(temperature=0.5, top_k=50), Sampling(top_k=3), Sampling(top_p=0.8), Sampling(min_p=0.2),
     Sampling(temperature=2.0, top_k=5, top_p=0.7, min_p=0.3), Sampling(temperature=2.0, top_p=0.9, min_p=0.3)], ids=str)
 def test_frequencies(settings):
   num = 6000

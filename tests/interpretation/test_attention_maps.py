@@ -16,7 +16,7 @@ def test_maps_times_values_are_what_attention_gives():
   tokens = jax.random.randint(jax.random.key(0), (3, 6), 0, 5)
   model = config.build(jax.ShapeDtypeStruct(tokens.shape, tokens.dtype), 5, nnx.Rngs(0))
   model.embedding.embedding[...] *= 50  # attention that is not even
-  [weights] = attention_maps(model, tokens)
+  [weights] = nnx.jit(attention_maps)(model, tokens)
   np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
   assert np.all(np.triu(weights, 1) == 0) and weights[:, :, -1].std() > 0.05
   x = model.blocks[0].attention_norm(model.embedding(tokens) + model.position_embedding(jnp.arange(6)))

@@ -40,22 +40,25 @@ def test_its_size_is_the_published():
 def test_whitened_patches_are_white():
   images = np.random.default_rng(0).normal(size=(300, 12, 12, 3)).astype(np.float32)
   images[:, 1:] += images[:, :-1]  # neighbours resemble each other
-  definition, params, buffers = split(SMALL.build(jax.ShapeDtypeStruct((1, 12, 12, 3), jnp.float32), 10, nnx.Rngs(0)))
-  network = nnx.merge(definition, SMALL.adapt(params, images), buffers)
-  patches = np.asarray(network.whitening(jnp.asarray(images))).reshape(-1, 24)
+  make = lambda: split(SMALL.build(jax.ShapeDtypeStruct((1, 12, 12, 3), jnp.float32), 10, nnx.Rngs(0)))
+  definition, _, buffers = jax.eval_shape(make)
+  params, buffers = jax.jit(lambda: make()[1:])()
+  adapted = SMALL.adapt(params, images)
+  whiten = jax.jit(lambda params: nnx.merge(definition, params, buffers).whitening(images))
+  patches = np.asarray(whiten(adapted)).reshape(-1, 24)
   moments = patches.T @ patches / len(patches)
   np.testing.assert_allclose(moments[:12, :12], np.eye(12), atol=2e-3)  # off by the eps under the root
   np.testing.assert_array_equal(patches[:, 12:], -patches[:, :12])
-  again = SMALL.adapt(params, images)
-  assert np.all(np.diff(np.linalg.norm(again["whitening"]["kernel"][..., :12].reshape(12, 12), axis=0)) >= 0)  # largest first
-  np.testing.assert_array_equal(again["head"]["kernel"], params["head"]["kernel"])
+  lengths = np.linalg.norm(np.asarray(adapted["whitening"]["kernel"])[..., :12].reshape(12, 12), axis=0)
+  assert np.all(np.diff(lengths) >= 0)  # the largest variance first
+  np.testing.assert_array_equal(adapted["head"]["kernel"], params["head"]["kernel"])
 
 
 def test_the_first_outputs_of_a_convolution_are_its_inputs():
-  group = airbench.Group(SMALL, 4, 6, dtype=jnp.float32, rngs=nnx.Rngs(0))
-  x = jax.random.normal(jax.random.key(0), (2, 5, 5, 4))
-  np.testing.assert_allclose(group.first(x)[..., :4], x, atol=1e-6)
-  assert np.abs(group.first(x)[..., 4:]).max() > 0.1
+  x = np.random.default_rng(0).normal(size=(2, 5, 5, 4)).astype(np.float32)
+  y = jax.jit(lambda: airbench.Group(SMALL, 4, 6, dtype=jnp.float32, rngs=nnx.Rngs(0)).first(x))()
+  np.testing.assert_allclose(y[..., :4], x, atol=1e-6)
+  assert np.abs(y[..., 4:]).max() > 0.1
 
 
 def test_too_small_images_are_refused():
@@ -82,10 +85,10 @@ def test_a_run_begins_with_the_first_examples_as_they_are(tmp_path):
     state, _ = fit.resume()
     images = np.stack(DecodeImage()(source.open(None).read(np.arange(40)), None)["inputs"]) / 127.5 - 1
     expected = SMALL.adapt(jax.tree.map(np.asarray, state.params), images)["whitening"]["kernel"]
-    np.testing.assert_allclose(state.params["whitening"]["kernel"], expected, atol=1e-6)
+    np.testing.assert_allclose(state.params["whitening"]["kernel"], expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(state.average["whitening"]["kernel"], state.params["whitening"]["kernel"])
     found = fit.findings(*fit.train())
     assert found.signatures["test/accuracy"] == "top1|shifted|mean:logit"
     changed = dataclasses.replace(experiment, model=dataclasses.replace(SMALL, num_examples=8))
     kept = rules.paths(Fit(changed, 0, run).resume()[0].params)
-    np.testing.assert_allclose(kept["whitening/kernel"], expected, atol=1e-6)
+    np.testing.assert_allclose(kept["whitening/kernel"], expected, rtol=1e-4, atol=1e-4)

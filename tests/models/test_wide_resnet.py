@@ -1,7 +1,5 @@
 """Wide residual networks: sizes, operations, and what a block adds to."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,17 +24,20 @@ def test_sizes_are_the_papers(depth, width, parameters):
 
 
 def test_a_block_adds_to_its_input_or_to_what_it_normalised():
-  norm = functools.partial(BatchNorm, dtype=jnp.float32)
-  rngs = nnx.Rngs(0)
-  conv = lambda n, m, size, stride: Conv(n, m, (size, size), stride=stride, padding=size // 2, bias=False, rngs=rngs)
-  x = jax.random.normal(jax.random.key(0), (2, 8, 8, 4))
-  same = wide_resnet.Block(wide_resnet.Config(), 4, 4, 1, conv, norm)
-  same.second.kernel[...] = jnp.zeros_like(same.second.kernel[...])
-  np.testing.assert_array_equal(same(x), x)
-  other = wide_resnet.Block(wide_resnet.Config(), 4, 6, 2, conv, norm)
-  other.second.kernel[...] = jnp.zeros_like(other.second.kernel[...])
-  expected = other.shortcut(jax.nn.relu(x / np.sqrt(1 + 1e-5)))
-  np.testing.assert_allclose(other(x), expected, atol=1e-5)
+  x = np.random.default_rng(0).normal(size=(2, 8, 8, 4)).astype(np.float32)
+
+  @jax.jit
+  def outputs():
+    rngs = nnx.Rngs(0)
+    conv = lambda n, m, size, stride: Conv(n, m, (size, size), stride=stride, padding=size // 2, bias=False, rngs=rngs)
+    same, other = (wide_resnet.Block(wide_resnet.Config(), 4, n, stride, conv, BatchNorm) for n, stride in ((4, 1), (6, 2)))
+    for block in (same, other):
+      block.second.kernel[...] = jnp.zeros_like(block.second.kernel[...])
+    return same(x), other(x), other.shortcut(jax.nn.relu(x / np.float32(np.sqrt(1 + 1e-5))))
+
+  same, other, shortcut = outputs()
+  np.testing.assert_array_equal(same, x)
+  np.testing.assert_allclose(other, shortcut, atol=1e-5)
 
 
 def test_impossible_ones_are_refused():

@@ -33,15 +33,15 @@ def close(a, b, rtol=1e-5, atol=1e-5):
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), a, b)
 
 
-# --- rotary positions ----------------------------------------------------------------------------------------------------------
+# --- rotary positions --------------------------------------------------------------------------------------------------------
 
 
 def test_rotary_products_depend_on_distances_only():
   q, k = normal(1, 1, 5, 8), normal(1, 1, 5, 8, seed=1)
   line = jnp.arange(5)
-  turned = lambda shift: jnp.einsum("bhtk,bhsk->ts", Rotary()(q, line + shift), Rotary()(k, line + shift))
-  close(turned(0), turned(1000), atol=3e-4)
-  assert not np.allclose(turned(0), jnp.einsum("bhtk,bhsk->ts", Rotary()(q, line), Rotary()(k, line + 1)), atol=1e-2)
+  turned = compiled(lambda of_q, of_k: jnp.einsum("bhtk,bhsk->ts", Rotary()(q, line + of_q), Rotary()(k, line + of_k)))
+  close(turned(0, 0), turned(1000, 1000), atol=3e-4)
+  assert not np.allclose(turned(0, 0), turned(0, 1), atol=1e-2)
 
 
 def test_rotary_turns_pairs_by_position_times_frequency():
@@ -49,14 +49,15 @@ def test_rotary_turns_pairs_by_position_times_frequency():
   positions = np.array([[0, 1, 2, 3], [7, 7, 0, 5]])
   angles = positions[:, None, :, None] * 100.0 ** (-np.arange(3) / 3)
   pairs = (x[..., :3] + 1j * x[..., 3:]) * np.exp(1j * angles)
-  close(Rotary(base=100.0)(jnp.asarray(x), jnp.asarray(positions)), np.concatenate([pairs.real, pairs.imag], -1))
-  close(Rotary()(x), Rotary()(x, jnp.arange(4)), rtol=0, atol=0)
+  turned, counted = compiled(lambda x: (Rotary(base=100.0)(x, positions), Rotary(base=100.0)(x)))(x)
+  close(turned, np.concatenate([pairs.real, pairs.imag], -1))
+  close(counted[0], turned[0], rtol=0, atol=1e-6)
 
 
 def test_rotary_for_longer_texts():
-  plain = np.asarray(Rotary().frequencies(64))
-  close(Rotary(linear=4.0).frequencies(64), plain / 4)
-  stretched = np.asarray(Rotary(stretch=8.0, low=1.0, high=4.0, original_length=8192).frequencies(64))
+  rotaries = (Rotary(), Rotary(linear=4.0), Rotary(stretch=8.0, low=1.0, high=4.0, original_length=8192))
+  plain, linear, stretched = map(np.asarray, compiled(lambda: [rotary.frequencies(64) for rotary in rotaries])())
+  close(linear, plain / 4)
   wavelength = 2 * np.pi / plain
   close(stretched[wavelength < 8192 / 4], plain[wavelength < 8192 / 4], rtol=1e-6)
   close(stretched[wavelength > 8192], plain[wavelength > 8192] / 8, rtol=1e-6)
@@ -72,7 +73,7 @@ def test_rotary_settings(wrong):
     Rotary(**wrong)
 
 
-# --- attention ------------------------------------------------------------------------------------------------------------------
+# --- attention ---------------------------------------------------------------------------------------------------------------
 
 
 def test_grouped_queries_equal_repeated_heads():
@@ -91,27 +92,28 @@ def test_grouped_queries_equal_repeated_heads():
 
 
 def test_size_of_heads_and_scale():
-  attention = Attention(12, 3, head_dim=6, scale=0.5, bias=False, rngs=nnx.Rngs(0))
+  config = BlockConfig(dim=12, num_heads=3, head_dim=6, attention_scale=0.5, bias=False, mlp_dim=0)
+  attention = Block(config, rngs=nnx.Rngs(0)).attention
   x = normal(1, 4, 12)
   assert attention.query.kernel.shape == (12, 18) and attention.out.kernel.shape == (18, 12)
-  heads = lambda layer: (x[0] @ layer.kernel[...]).reshape(4, 3, 6).transpose(1, 0, 2)
-  q, k, v = heads(attention.query), heads(attention.key), heads(attention.value)
-  want = jax.nn.softmax(0.5 * q @ k.swapaxes(1, 2)) @ v
-  close(attention(x)[0], want.transpose(1, 0, 2).reshape(4, 18) @ attention.out.kernel[...])
-  config = BlockConfig(dim=12, num_heads=3, head_dim=6, attention_scale=0.5, bias=False, mlp_dim=0)
-  block = Block(config, rngs=nnx.Rngs(0))
-  assert block.attention.scale == 0.5 and block.attention.query.kernel.shape == (12, 18)
+
+  def plain(x):
+    heads = lambda layer: (x[0] @ layer.kernel[...]).reshape(4, 3, 6).transpose(1, 0, 2)
+    q, k, v = heads(attention.query), heads(attention.key), heads(attention.value)
+    want = jax.nn.softmax(0.5 * q @ k.swapaxes(1, 2)) @ v
+    return want.transpose(1, 0, 2).reshape(1, 4, 18) @ attention.out.kernel[...]
+
+  close(*compiled(lambda x: (attention(x), plain(x)))(x))
 
 
 def test_queries_and_keys_are_normalised_head_by_head_before_they_are_turned():
   attention = Attention(8, 2, qk_norm=1e-6, rotary=Rotary(), rngs=nnx.Rngs(0))
   attention.key_norm.scale = nnx.Param(1 + 0.1 * jnp.arange(4.0))
   x = normal(1, 3, 8)
-  keys = attention.keys_values(x).keys
-  raw = attention.key(x).reshape(1, 3, 2, 4).swapaxes(1, 2)
   norm = RMSNorm(4, eps=1e-6)
   norm.scale = attention.key_norm.scale
-  close(keys, Rotary()(norm(raw)))
+  turned = lambda x: Rotary()(norm(attention.key(x).reshape(1, 3, 2, 4).swapaxes(1, 2)))
+  close(*compiled(lambda x: (attention.keys_values(x).keys, turned(x)))(x))
 
 
 MASKS = {  # of 2 sentences with 3 rows each, 4 heads, 5 queries, 7 keys
@@ -124,7 +126,8 @@ def test_rows_that_share_keys(name, heads):
   """Beams of a sentence, and grouped heads: the same as with the keys repeated, and so are all derivatives."""
   if heads == 4 and name in ("none", "of positions"):
     pytest.skip("as with 2 heads")
-  q, k, v, weight = normal(6, 4, 5, 3), normal(2, heads, 7, 3, seed=1), normal(2, heads, 7, 3, seed=2), normal(6, 4, 5, 3, seed=3)
+  q, weight = normal(6, 4, 5, 3), normal(6, 4, 5, 3, seed=3)
+  k, v = normal(2, heads, 7, 3, seed=1), normal(2, heads, 7, 3, seed=2)
   bias, shape = normal(1, 4, 5, 7, seed=4), MASKS[name]
   mask = None if shape is None else jnp.asarray(np.random.default_rng(0).random(shape) < 0.6).at[..., 0].set(True)
   rows = lambda x: None if x is None else jnp.repeat(x, 3, 0) if x.shape[0] == 2 else x
@@ -135,21 +138,24 @@ def test_rows_that_share_keys(name, heads):
   close(*both, rtol=1e-4)
 
 
-# --- layers ---------------------------------------------------------------------------------------------------------------------
+# --- layers ------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_gated_network():
   mlp = MLPBlock(6, 10, activation="silu", gated=True, bias=False, dtype=jnp.float32, rngs=nnx.Rngs(0))
   x = normal(2, 6)
   gate, up, down = (layer.kernel[...] for layer in (mlp.gate, mlp.up, mlp.down))
-  close(mlp(x), (ACTIVATIONS["silu"](x @ gate) * (x @ up)) @ down)
+  close(*compiled(lambda x: (mlp(x), (ACTIVATIONS["silu"](x @ gate) * (x @ up)) @ down))(x))
 
 
 def test_normalising_after_the_sum():
   block = Block(BlockConfig(dim=8, num_heads=2, mlp_dim=12, norm_first=False), rngs=nnx.Rngs(0))
-  x = normal(2, 3, 8)
-  h = block.attention_norm(x + block.attention(x))
-  close(block(x), block.mlp_norm(h + block.mlp(h)))
+
+  def plain(x):
+    h = block.attention_norm(x + block.attention(x))
+    return block.mlp_norm(h + block.mlp(h))
+
+  close(*compiled(lambda x: (block(x), plain(x)))(normal(2, 3, 8)))
 
 
 def test_initial_values_of_a_branchs_last_weights():
@@ -175,7 +181,7 @@ def test_layer_settings(wrong, message):
     BlockConfig(**{"dim": 16, "num_heads": 4, **wrong})
 
 
-# --- relative positions -----------------------------------------------------------------------------------------------------------
+# --- relative positions ------------------------------------------------------------------------------------------------------
 
 
 def _bucket(distance: int, *, causal: bool, num: int, furthest: int) -> int:
@@ -197,14 +203,14 @@ def test_ranges_of_distances(causal):
   bias = RelativeBias(Relative(), 3, causal=causal, dtype=jnp.float32, rngs=nnx.Rngs(0))
   distances = np.array([d for d in range(-200, 201) if abs(d) not in (16, 32, 64, 128)])  # there, rounding decides
   want = [_bucket(int(d), causal=causal, num=32, furthest=128) for d in distances]
-  np.testing.assert_array_equal(bias.buckets(jnp.asarray(distances)), want)
-  found = bias(jnp.arange(4, 6), jnp.arange(7))
+  buckets, found = compiled(lambda d: (bias.buckets(d), bias(jnp.arange(4, 6), jnp.arange(7))))(distances)
+  np.testing.assert_array_equal(buckets, want)
   assert found.shape == (1, 3, 2, 7)
   bucket = _bucket(2 - 5, causal=causal, num=32, furthest=128)
   close(found[0, :, 1, 2], bias.table.embedding[...][bucket], rtol=0, atol=0)
 
 
-# --- the vocabulary ---------------------------------------------------------------------------------------------------------------
+# --- the vocabulary ----------------------------------------------------------------------------------------------------------
 
 
 def _scores(dtype="float32", bias=True):
@@ -227,7 +233,7 @@ def test_losses_by_their_formula(smoothing):
   scores = _scores()
   log_p = _log_p(scores)
   of_label = np.take_along_axis(log_p, np.asarray(LABELS)[..., None], -1)[..., 0]
-  loss, nll, right = scores.losses(LABELS, smoothing=smoothing)
+  loss, nll, right = compiled(lambda scores: scores.losses(LABELS, smoothing=smoothing))(scores)
   close(nll, -of_label)
   close(loss, -(1 - smoothing) * of_label - smoothing * log_p.mean(-1))
   np.testing.assert_array_equal(right, log_p.argmax(-1) == LABELS)
@@ -238,7 +244,8 @@ def test_losses_of_optax_in_float64():
     scores = _scores("float64", bias=False)
     losses = lambda hidden, table: TokenScores(hidden, table).losses(LABELS)[0].sum()
     theirs = lambda hidden, table: optax.softmax_cross_entropy_with_integer_labels(hidden @ table.T, LABELS).sum()
-    mine, want = (jax.value_and_grad(f, (0, 1))(scores.hidden_BTD, scores.table_VD) for f in (losses, theirs))
+    both = compiled(lambda *x: [jax.value_and_grad(f, (0, 1))(*x) for f in (losses, theirs)])
+    mine, want = both(scores.hidden_BTD, scores.table_VD)
     assert mine[0].dtype == jnp.float64
     close(mine, want, rtol=1e-12, atol=1e-12)
 
@@ -256,14 +263,12 @@ def test_losses_in_chunks_are_the_same_and_so_are_their_gradients(chunk):
 
 
 def test_equal_scores_are_never_right():
-  constant = TokenScores(jnp.ones((1, 2, 3)), jnp.ones((4, 3)))
-  assert not np.any(constant.losses(jnp.array([[0, 3]]))[2])
-  nothing = TokenScores(jnp.full((1, 1, 3), jnp.nan), jnp.ones((4, 3)))
-  assert not np.any(nothing.losses(jnp.array([[1]]))[2])
+  right = compiled(lambda hidden: TokenScores(hidden, jnp.ones((4, 3))).losses(jnp.array([[0, 3]]))[2])
+  assert not np.any(right(jnp.ones((1, 2, 3)))) and not np.any(right(jnp.full((1, 2, 3), jnp.nan)))
 
 
 def test_scores_in_bfloat16_are_summed_in_float32():
-  scores = _scores("bfloat16")
-  assert scores.logits().dtype == jnp.float32 and scores.losses(LABELS)[0].dtype == jnp.float32
-  wide = TokenScores(*(x.astype(jnp.float32) for x in (scores.hidden_BTD, scores.table_VD, scores.bias_V)))
-  close(scores.logits(), wide.logits())
+  wide = lambda s: TokenScores(*(x.astype(jnp.float32) for x in (s.hidden_BTD, s.table_VD, s.bias_V)))
+  logits, want, losses = compiled(lambda s: (s.logits(), wide(s).logits(), s.losses(LABELS)[0]))(_scores("bfloat16"))
+  assert logits.dtype == losses.dtype == jnp.float32
+  close(logits, want)

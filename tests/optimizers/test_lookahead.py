@@ -39,7 +39,7 @@ def ours(optimizer, steps):
 
 
 def theirs(steps, *, lookahead):
-  """In the author's terms: gradients of the sum over 1,024 examples, a rate and a decay for that, frozen tensors without one."""
+  """In the author's terms: gradients of the sum over 1,024 examples, a rate and a decay for that."""
   kilostep = 1024 * STRETCH
   rate, decay = RATE / kilostep, DECAY * BATCH / kilostep
   rates = {"early": rate, "kernel": rate, "bias": rate * SCALER}

@@ -28,6 +28,17 @@ def run(transform, images, random=None):
 # --- mirroring -------------------------------------------------------------------------------------------------------
 
 
+def test_alternating_flips_show_both_sides_in_two_epochs():
+  image = np.broadcast_to(np.arange(3, dtype=np.uint8)[None, None, :, None], (1000, 2, 3, 1))
+  seen = [run(Flip(alternating=True), image, randomness(np.arange(1000), seed=4, epoch=epoch))[:, 0, 0, 0] == 2
+          for epoch in range(4)]
+  assert 420 < seen[0].sum() < 580
+  np.testing.assert_array_equal(seen[1], ~seen[0])
+  np.testing.assert_array_equal(seen[2:], seen[:2])
+  both = apply((Flip(alternating=True), Flip(alternating=True)), {"inputs": image}, randomness(np.arange(1000), seed=4))
+  assert 420 < (both["inputs"][:, 0, 0, 0] == 2).sum() < 580  # each transform draws for itself
+
+
 def test_flip_mirrors_half():
   image = np.broadcast_to(np.arange(3, dtype=np.uint8)[None, None, :, None], (1000, 2, 3, 1))
   np.testing.assert_array_equal(run(Flip(), image), image)

@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import pathlib
+import pickle
 import random
 import subprocess
 import sys
@@ -97,10 +98,12 @@ def test_what_is_saved_is_loaded(trained, tmp_path):
     (folder := tmp_path / name).mkdir()
     tokenizer.save(folder)
     loaded = load(folder)
-    assert digest(loaded) == digest(tokenizer) and type(loaded) is type(tokenizer)
-    assert as_lists(loaded.encode(TEXTS[:40])) == as_lists(tokenizer.encode(TEXTS[:40]))
     marks = lambda t: (t.pad_id, t.bos_id, t.eos_id, t.unk_id, t.vocab_size)
-    assert marks(loaded) == marks(tokenizer)
+    texts = [*TEXTS[:40], "</s> [SEP] <pad>"]
+    for other in (loaded, pickle.loads(pickle.dumps(tokenizer))):  # worker processes get pickles
+      assert digest(other) == digest(tokenizer) and type(other) is type(tokenizer)
+      assert as_lists(other.encode(texts)) == as_lists(tokenizer.encode(texts))
+      assert marks(other) == marks(tokenizer)
   assert len({digest(t) for t in tokenizers.values()}) == len(tokenizers)
 
 

@@ -24,19 +24,17 @@ def test_participation_is_one_for_cosines_and_small_for_noise():
   assert np.median(participation(rng.normal(size=(2 * prime, 200)), prime)) == pytest.approx(2 / 49, rel=0.2)
 
 
-@pytest.fixture(scope="module")
-def small():
+def test_closed_form_needs_its_phases():
+  found = config.override(grokking_quadratic_mlp.experiment(), {"prime": 23, "analytic_widths": (400,)})._analytic(0)
+  assert found["matched"] > [0.9999] and found["unrelated"] < [0.5]
+
+
+@pytest.mark.heavy
+def test_a_small_table_is_learnt_late_and_in_few_frequencies():
   study = config.override(grokking_quadratic_mlp.experiment(), {
       "prime": 23, "num_hidden": 120, "analytic_widths": (400,), "train_shares": (0.5,), "steps": 1_000,
       "optimizer.learning_rate": 2e-3})
-  return study.measure(0, InMemory()).metrics
-
-
-def test_a_small_table_is_learnt_late_and_in_few_frequencies(small):
+  small = study.measure(0, InMemory()).metrics
   assert small["test_accuracy_0.5"] > 0.95
   assert small["test_steps_0.5"] > 1.5 * small["train_steps_0.5"]
   assert small["participation_rise_0.5"] > 2
-
-
-def test_closed_form_needs_its_phases(small):
-  assert small["analytic_400"] > 0.9999 and small["unrelated_phases_400"] < 0.5

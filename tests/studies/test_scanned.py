@@ -20,7 +20,8 @@ def loss(params, step):
 
 
 def train(until=lambda _: False):
-  return scanned.train(loss, PARAMS, OPTIMIZER, steps=20, every=5, measure=lambda params: {"first": params["w"][0]}, until=until)
+  measure = lambda params: {"first": params["w"][0]}
+  return scanned.train(loss, PARAMS, OPTIMIZER, steps=20, every=5, measure=measure, until=until)
 
 
 def test_it_is_training_step_by_step():

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 from parts import InMemory
 
 from experiments import superposition
@@ -29,6 +30,7 @@ def test_pentagon_with_a_bias_gives_back_single_features():
   np.testing.assert_allclose(reconstruct(params, np.eye(5)[None]), np.eye(5)[None], atol=1e-5)
 
 
+@pytest.mark.heavy
 def test_sparsity_decides_whether_features_share_dimensions():
   metrics = config.override(superposition.experiment(), {
       "sparsities": (0.0, 0.99), "instances": 2, "batch_size": 256, "steps": 800, "optimizer.learning_rate": 1e-2}).measure(
@@ -40,7 +42,7 @@ def test_sparsity_decides_whether_features_share_dimensions():
 
 def test_a_network_is_trained_as_if_alone():
   study = config.override(superposition.experiment(), {"instances": 2, "batch_size": 16})
-  gradient, params = jax.grad(study._loss(jax.random.key(0), 0.9)), study._initial(0)
+  gradient, params = jax.jit(jax.grad(study._loss(jax.random.key(0), 0.9))), study._initial(0)
   other = jax.tree.map(lambda p: p.at[1].mul(2), params)
   first, second = ((gradient(p, 0)["kernel"]) for p in (params, other))
   np.testing.assert_array_equal(first[0], second[0])

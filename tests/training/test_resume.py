@@ -27,7 +27,10 @@ VARIANTS = {
                  "--training.stopping.plateau=40", "--optimizer.learning_rate=0.02"],
     "chunks": ["--training.steps_per_call=4", "--training.evaluate_with=checkpoints", "--training.keep_last=3",
                "--training.save_every=5%"],
+    "images": [],
+    "texts": [],
 }
+EXPERIMENTS = {"images": recipes.IMAGES, "texts": recipes.TEXTS}  # the others are variants of one
 
 
 def last_state(run: pathlib.Path) -> tuple[int, dict[str, bytes]]:
@@ -136,7 +139,7 @@ def test_killed_and_started_again_is_as_if_left_alone(tmp_path, undisturbed):
 @pytest.mark.heavy
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_killed_at_many_random_moments_is_as_if_left_alone(tmp_path, variant):
-  command = [f"--experiment={recipes.write(tmp_path)}", *VARIANTS[variant]]
+  command = [f"--experiment={recipes.write(tmp_path, experiment=EXPERIMENTS.get(variant, recipes.SMALL))}", *VARIANTS[variant]]
   generator = random.Random(variant)
   alone = tmp_path / "alone"
   assert recipes.launch(tmp_path, *command, f"--workdir={alone}").returncode == 0  # also fills the compilation cache

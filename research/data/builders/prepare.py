@@ -5,20 +5,15 @@
 `TFDS(name="fieldwork_wmt14_de_en", split="train")` then reads it below DATA.
 """
 
+import argparse
 import pathlib
 import sys
 
 import tensorflow_datasets as tfds
-from absl import app, flags
 
 from research.config import UserError, did_you_mean
 from research.data.builders.sets import PREFIX, SETS, TextSet
 from research.data.examples import DataError
-
-_SET = flags.DEFINE_string("set", None, f"which: {', '.join(SETS)}", required=True)
-_MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "the folder with the published files", required=True)
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "the folder that gets the data set", required=True)
-
 
 
 class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -68,13 +63,17 @@ def prepare(name: str, manual_dir: pathlib.Path, data_dir: pathlib.Path) -> None
     raise DataError(f"{error}; {name} needs {SETS[name].needs}") from error
 
 
-def main(argv) -> None:
-  del argv
+def main() -> None:
+  parser = argparse.ArgumentParser(description="Prepares a text data set out of published files.")
+  parser.add_argument("--set", required=True, help=f"which: {', '.join(SETS)}")
+  parser.add_argument("--manual_dir", required=True, type=pathlib.Path, help="the folder with the published files")
+  parser.add_argument("--data_dir", required=True, type=pathlib.Path, help="the folder that gets the data set")
+  given = parser.parse_args()
   try:
-    prepare(_SET.value, pathlib.Path(_MANUAL_DIR.value), pathlib.Path(_DATA_DIR.value))
+    prepare(given.set, given.manual_dir, given.data_dir)
   except UserError as error:
     sys.exit(f"{error}")
 
 
 if __name__ == "__main__":
-  app.run(main)
+  main()

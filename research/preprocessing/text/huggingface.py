@@ -49,6 +49,9 @@ class HuggingFaceTokenizer(Tokenizer):
     self.pad_id, self.bos_id, self.eos_id, self.unk_id = (ids.get(name) for name in ("pad", "bos", "eos", "unk"))
     self._marks = [i for i in (self.pad_id, self.bos_id, self.eos_id) if i is not None]
 
+  def __reduce__(self):
+    return _restored, (self._tokenizer.to_str(), self._specials)  # the library's pickles forget what text may spell
+
   def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
     try:
       found = [np.array(encoding.ids, np.int32) for batch in _batches(texts)
@@ -70,6 +73,10 @@ class HuggingFaceTokenizer(Tokenizer):
   def save(self, folder: pathlib.Path) -> None:
     self._tokenizer.save(str(folder / "tokenizer.json"))
     write_json(folder / SETTINGS_FILE, {"kind": "huggingface", "specials": self._specials})
+
+
+def _restored(text: str, specials: Mapping[str, str]) -> HuggingFaceTokenizer:
+  return HuggingFaceTokenizer(tokenizers.Tokenizer.from_str(text), specials)
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
