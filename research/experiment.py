@@ -37,7 +37,7 @@ class Model(Protocol):
   returns the parameters for the inputs of so many examples (research/fit.py).
   """
 
-  def build(self, inputs: jax.ShapeDtypeStruct, num_outputs: int, rngs: nnx.Rngs) -> nnx.Module: ...
+  def build(self, inputs: Any, num_outputs: int, rngs: nnx.Rngs) -> nnx.Module: ...
 
 
 class Optimizer(Protocol):

@@ -63,8 +63,8 @@ def test_it_is_a_published_result_whose_settings_round_trip(name):
     assert target.published is None or target.place, f"{target.metric}: a published figure without its place"
 
 
-# Long to trace, of programs that others have too; and sharpness-aware steps are traced by tests/test_fit.py.
-SLOW = ("best_practices", "cifar10_sam", "imagenet_sam")
+# Long to trace; smaller ones of their kind run in tests/test_fit.py and tests/test_image_twins.py.
+SLOW = ("best_practices", "cifar10_sam", "cifar10_wrn_28_10", "imagenet_sam")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.heavy if n in SLOW else ())

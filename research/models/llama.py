@@ -175,7 +175,7 @@ def _rotary(read: Settings) -> Rotary:
   found = {**(read.get("rope_scaling", default=None) or {}), **(read.get("rope_parameters", default=None) or {})}
   kind = found.pop("rope_type", found.pop("type", "default"))
   found.pop("type", None)
-  base = found.pop("rope_theta", base)
+  base = float(found.pop("rope_theta", base))
   wanted = {"default": (), "linear": ("factor",),
             "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")}.get(kind)
   if wanted is None or set(found) != set(wanted):
@@ -184,9 +184,9 @@ def _rotary(read: Settings) -> Rotary:
   if kind == "default":
     return Rotary(base=base)
   if kind == "linear":
-    return Rotary(base=base, linear=found["factor"])
-  return Rotary(base=base, stretch=found["factor"], low=found["low_freq_factor"], high=found["high_freq_factor"],
-                original_length=found["original_max_position_embeddings"])
+    return Rotary(base=base, linear=float(found["factor"]))
+  return Rotary(base=base, stretch=float(found["factor"]), low=float(found["low_freq_factor"]),
+                high=float(found["high_freq_factor"]), original_length=found["original_max_position_embeddings"])
 
 
 def to_huggingface(config: Config, vocab_size: int, tokens: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class LoRA:
 
   def tables(self) -> dict[str, Table]:
     """The bare network's: files of whole networks have no adapters."""
-    return self.model.tables()
+    return self.model.tables() if hasattr(self.model, "tables") else {}
 
   def merged(self, params: Any) -> Any:
     """The parameters that the network computes with: W + alpha/rank · A B. The adapters are still there, and do nothing."""

@@ -87,8 +87,8 @@ def test_cepstra_are_kaldis():
   options = fbank_options(knf.MfccOptions(), num_bins=23)
   options.use_energy = False
   samples = signal(0.9)
-  batch = KaldiFilterBank(num_mels=23)({"inputs": samples[None]}, None)
-  found = Cepstrum(num=13, lifter=22)(batch, None)["inputs"][0]
+  steps = KaldiFilterBank(num_mels=23), Cepstrum(num=13, lifter=22)
+  found = jax.jit(lambda batch: base.apply(steps, batch, None))({"inputs": samples[None]})["inputs"][0]
   np.testing.assert_allclose(found, kaldi(knf.OnlineMfcc(options), samples), atol=2e-4)
 
 
@@ -108,8 +108,8 @@ def test_deltas_are_slopes():
 
 
 def test_real_speech_is_as_exact_as_float32_is(data_dir):
-  records = Records(path="speech/librispeech_mini/test.npz", limit=3).open(str(data_dir))
-  for samples in DecodeAudio()(records.read(np.arange(3)), None)["inputs"]:
+  records = Records(path="speech/librispeech_mini/test.npz", limit=1).open(str(data_dir))
+  for samples in DecodeAudio()(records.read(np.arange(1)), None)["inputs"]:
     found = features_of(KaldiFilterBank(), samples)
     error = np.abs(found - kaldi(knf.OnlineFbank(fbank_options(knf.FbankOptions(), num_bins=80)), samples))
     assert np.quantile(error, 0.999) < 1e-4 and error.max() < 3e-3  # in the quietest filters; float64 is as far from both
@@ -159,11 +159,11 @@ def test_global_figures_are_those_of_all_frames():
 # --- SpecAugment ------------------------------------------------------------------------------------------------------
 
 
-def hidden(transform, lengths, key=0, size=400, mels=60):
+def hidden(transform, lengths, key=0, size=400, mels=40):
   """Where features were changed, (B, T, M)."""
   x = np.random.default_rng(1).choice(np.array([4, 6], np.float32), (len(lengths), size, mels))  # and never the mean
   batch = {"inputs": x, "inputs_length": jnp.asarray(lengths)}
-  out = transform(batch, jax.random.key(key))["inputs"]
+  out = jax.jit(lambda batch, key: transform(batch, key)["inputs"])(batch, jax.random.key(key))
   assert transform(batch, None)["inputs"] is x
   changed = np.asarray(out) != x
   means = [row[:n].mean() for row, n in zip(x, lengths)]
@@ -172,16 +172,16 @@ def hidden(transform, lengths, key=0, size=400, mels=60):
 
 
 def test_stretches_are_as_the_policy_says():
-  changed = hidden(SpecAugment(), [400] * 150)
+  changed = hidden(SpecAugment(), [400] * 60)
   frequencies, times = changed.all(1), changed.all(2)
   assert (changed == (frequencies[:, None] | times[:, :, None])).all()
   assert times.sum(1).max() <= 200 and frequencies.sum(1).max() <= 54
-  one = hidden(spec_augment.basic(), [400] * 300)
+  one = hidden(spec_augment.basic(), [400] * 200)
   runs = np.diff(one.all(2).astype(int), axis=1, prepend=0, append=0)
   assert (runs > 0).sum(1).max() == 1
   widths = one.all(2).sum(1)
-  assert widths.max() == 100 and widths.min() == 0 and widths.mean() == pytest.approx(50, abs=5)
-  assert np.ptp(one.all(2).mean(0)[100:300]) < 0.2  # everywhere alike, but for the ends
+  assert widths.max() == 100 and widths.min() == 0 and widths.mean() == pytest.approx(50, abs=7)
+  assert np.ptp(one.all(2).mean(0)[100:300]) < 0.25  # everywhere alike, but for the ends
 
 
 def test_short_utterances_keep_most_of_themselves():

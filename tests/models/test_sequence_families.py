@@ -116,6 +116,7 @@ def test_networks_that_hugging_face_does_not_have():
     t5.to_huggingface(dataclasses.replace(config, encoder=post), 20, {})
 
 
+@pytest.mark.heavy
 def test_initial_values_of_t5():
   """Standard deviations: queries (dim·head)^-½, others (inputs)^-½, the table 1, an untied last layer dim^-½."""
   config = t5.make(dim=64, num_layers=(2, 2), num_heads=4, head_dim=32, mlp_dim=256, gated=True, tied=False, num_buckets=64)

@@ -20,6 +20,7 @@ from research.decoding.base import Requests, SpecialTokens
 from research.decoding.decoder import decode
 from research.decoding.settings import Beam, Decoding, Greedy
 from research.models import bert, gpt2, llama, roberta
+from research.models.huggingface_settings import check_described
 from research.nn.vocabulary import TokenScores
 from research.pretrained import mapping
 from research.pretrained.files import Tensor, WeightsFile, open_weights
@@ -227,12 +228,7 @@ def test_published_networks(name):
   """Their settings, their number of parameters, and a place for every tensor of theirs."""
   config, outputs, count = PUBLISHED[name]
   described = family(f"published/{name}").from_huggingface(CONFIGS[f"published/{name}"])
-  of_training = {"dropout": 0.0, "attention_dropout": 0.0} if name.startswith("gpt2") else {}
-  if of_training:
-    block = dataclasses.replace(described.decoder.block, dropout=0.0, attention_dropout=None)
-    described = dataclasses.replace(described, decoder=dataclasses.replace(described.decoder, block=block),
-                                    embedding=dataclasses.replace(described.embedding, dropout=0.0))
-  assert described == config
+  check_described(config, described)  # but for dropout
   _, params, buffers = network(config, outputs)
   leaves = rules.paths(params)
   assert not buffers and sum(p.size for p in leaves.values()) == count

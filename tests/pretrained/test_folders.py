@@ -1,5 +1,6 @@
 """Folders of transformers: what is read, what is written, and what is said of those that are not as they should be."""
 
+import functools
 import json
 import os
 import pathlib
@@ -53,11 +54,21 @@ def sharded(tmp_path, arrays):
   return tmp_path
 
 
+@functools.cache
+def network(config, vocab_size):
+  tokens = jax.ShapeDtypeStruct((2, 8), "int32")
+  return jax.eval_shape(lambda: split(config.build((tokens, tokens), vocab_size, nnx.Rngs(0)))[1:])
+
+
+def values(config, vocab_size):
+  """(params, buffers), each array of values of its own."""
+  shapes, definition = jax.tree.flatten(network(config, vocab_size))
+  return definition.unflatten(i + np.arange(x.size, dtype=np.float32).reshape(x.shape) for i, x in enumerate(shapes))
+
+
 def load(folder, *, vocab_size=None, like=lambda x: x):
   config = model_of(folder)
-  tokens = jax.ShapeDtypeStruct((2, 8), "int32")
-  build = lambda: split(config.build((tokens, tokens), vocab_size or vocab_size_of(folder), nnx.Rngs(0)))[1:]
-  params, buffers = jax.tree.map(like, jax.eval_shape(build))
+  params, buffers = jax.tree.map(like, network(config, vocab_size or vocab_size_of(folder)))
   return paths(Pretrained(path=str(folder), names="hf").load(None, config, params, buffers)[0:2])
 
 
@@ -175,8 +186,7 @@ def test_folders_that_are_none(tmp_path):
 
 def test_exports_that_cannot_be(tmp_path):
   config = transformer_2017.make(dim=8, num_layers=1, num_heads=2, mlp_dim=8)
-  tokens = jax.ShapeDtypeStruct((1, 4), "int32")
-  params, buffers = split(config.build((tokens, tokens), 20, nnx.Rngs(0)))[1:]
+  params, buffers = values(config, 20)
   with pytest.raises(ConfigError, match="eos_token_id=20: the vocabulary has 20 tokens"):
     export_folder(tmp_path, config, params, buffers, tokens={"eos_token_id": 20})
   assert not list(tmp_path.iterdir())
@@ -207,9 +217,8 @@ def words(*more):
 
 def with_tokenizer(folder, tokenizer):
   config = t5.make(dim=8, num_layers=(1, 1), num_heads=2, mlp_dim=8)
-  tokens = jax.ShapeDtypeStruct((1, 4), "int32")
-  params, buffers = split(config.build((tokens, tokens), 10, nnx.Rngs(0)))[1:]
-  export_folder(folder, config, params, buffers, tokens={"eos_token_id": 1, "pad_token_id": 0, "decoder_start_token_id": 0},
+  export_folder(folder, config, *values(config, 10),
+                tokens={"eos_token_id": 1, "pad_token_id": 0, "decoder_start_token_id": 0},
                 tokenizer=tokenizer, generation={"num_beams": 2})
   return folder
 

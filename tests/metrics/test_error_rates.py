@@ -45,7 +45,8 @@ def test_a_rate_is_of_all_words_and_not_a_mean():
 
 
 def test_normalizers_and_their_signatures():
-  spoken, written = "Mr. Smith won't pay twenty-five dollars for, uh, the Colour!", "mister smith will not pay $25 for the color"
+  spoken = "Mr. Smith won't pay twenty-five dollars for, uh, the Colour!"
+  written = "mister smith will not pay $25 for the color"
   rate = lambda normalizer: error_rate(ErrorRate(normalizer=normalizer).rows([spoken], [written])["wer"][0])
   assert rate("none") >= rate("basic") > rate("english") == 0
   assert ErrorRate(normalizer="english", protocol="greedy").metrics["wer"].signature == "WER|normalizer:english|greedy"
