@@ -31,7 +31,7 @@ ADAM = Adam(learning_rate=3e-3, clip_norm=1.0, schedule=Cosine(warmup=Duration(1
 SGD = GradientDescent(learning_rate=0.1, momentum=0.9, nesterov=True, l2=5e-4, schedule=Cosine())
 MOBILE = {"width": 0.25, "norm_decay": 0.8, "dropout": 0.0}
 AIRBENCH = Lookahead(start=Duration(3, "ep"), base=GradientDescent(
-    learning_rate=1.5, momentum=0.85, nesterov=True, l2=0.0153 / 11.5,
+    learning_rate=0.1, momentum=0.85, nesterov=True, l2=0.0153 / 11.5,
     schedule=Triangle(warmup=Duration(23, "%"), initial=0.2, final=0.07),
     learning_rate_rules=(("whitening/kernel", 0.0), (".*_norm/bias", 64.0), (".*", 1.0)),
     penalty_rules=((".*_norm/bias", 1 / 64), (".*", 1.0)), frozen_after=(("whitening/bias", Duration(3, "ep")),)))

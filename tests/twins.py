@@ -9,8 +9,12 @@ import numpy as np
 from research.data.examples import Columns
 from research.data.image_folder import ImageFolder
 from research.data.prepared import Prepared
-from research.data.sources import Arrays, Records, Source
+from research.data.sources import JSONL, Arrays, Records, Source
+from research.data.text import TextFile, Transformed
 from research.data.tfds import TFDS
+from research.data.tokenized import Tokenized, Tokens
+from research.data.vocabulary import Trained
+from research.data.windows import TokenWindows
 from research.features import Features
 
 
@@ -73,11 +77,35 @@ class Clusters(Source):
     return Columns({"inputs": inputs.astype(np.float32), "labels": labels})
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sentences(Source):
+  """Sentences of one to eight words of ten, under all names that the experiments' texts have.
+
+  Attributes:
+    num: examples.
+    seed: of the words.
+  """
+
+  num: int
+  seed: int = 0
+
+  def open_all(self, data_dir):
+    rng, words = np.random.default_rng(self.seed), ["a", "bee", "can", "do", "every", "fly", "go", "hums", "it", "jumps"]
+    sentences = [" ".join(rng.choice(words[:6], rng.integers(1, 9))) for _ in range(self.num)]
+    return Columns(dict.fromkeys(("en", "de", "command", "actions", "text"), sentences))
+
+  def files(self, data_dir):
+    return ()
+
+
 def twin(data, num_classes: int, *, num: int = 256, side: int = 64):
   """The same data with generated examples where it names files."""
   of = functools.partial(_of, num_classes=num_classes, num=max(num, data.batch_size), side=side)
   return dataclasses.replace(data, train=data.train and of(data.train),
                              evaluation={name: of(source, seed=1) for name, source in data.evaluation.items()})
+
+
+_NESTED = ("source", "features", "tokenizer", "corpus")  # where texts' sources hold others
 
 
 def _of(source, *, num_classes, num, side, seed=0):
@@ -94,6 +122,16 @@ def _of(source, *, num_classes, num, side, seed=0):
       return dataclasses.replace(source, source=inner)
     case Features():  # as if they were computed
       return Clusters(num=num, num_classes=num_classes, seed=seed)
+    case JSONL():
+      return Sentences(num=num, seed=seed)
+    case TextFile():  # long enough for any window
+      return Sentences(num=4 * num, seed=seed)
+    case Tokenized() | TokenWindows() | Transformed() | Trained() | Tokens():
+      of = lambda value, seed: tuple(of(v, seed) for v in value) if isinstance(value, tuple) else (
+          _of(value, num_classes=num_classes, num=num, side=side, seed=seed))
+      fields = {field.name: getattr(source, field.name) for field in dataclasses.fields(source)}
+      return dataclasses.replace(source, **{name: of(value, 0 if name == "corpus" else seed)
+                                            for name, value in fields.items() if name in _NESTED})
     case ImageFolder():
       return Patterns(num=num, num_classes=num_classes, shape=(side, side, 3), image="record", label="labels", seed=seed)
   return source

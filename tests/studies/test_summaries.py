@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from parts import InMemory
 
-from experiments import aeslc_baselines, bbc_titles_lead, scitldr_extractive
+from experiments import aeslc_baselines, scitldr_extractive
 from research import config
 from research.config import ConfigError
 from research.data.examples import DataError
 from research.metrics.summarization import Rouge
 from research.studies.summaries import score
 
-STUDIES = [aeslc_baselines, bbc_titles_lead, scitldr_extractive]
+STUDIES = [aeslc_baselines, scitldr_extractive]
 
 
 def write(folder, path, rows):
@@ -49,15 +49,6 @@ def test_aeslc_compares_lines_and_people_and_shows_no_mail(tmp_path):
   assert found.metrics["first_line/rouge1"] == pytest.approx(200 / 3) and found.metrics["first_two_lines/rouge1"] == 100
   assert found.metrics["human/rouge1"] == pytest.approx(100 * (2 / 5 + 2 / 3) / 3)
   assert "noon" not in json.dumps(config.to_json(found))
-
-
-def test_bbc_titles_are_told_by_the_first_sentence_only_where_they_are(tmp_path):
-  sentences = ["Cats sleep.", "Dogs bark.", "Fish swim.", "Birds fly.", "Cows moo.", "Pigs dig."]
-  for title, gap in (("Cats sleep", 100), ("Pigs dig", -100)):
-    article = {"article": " ".join(sentences[:3]) + "\n" + " ".join(sentences[3:]), "title": title}
-    write(tmp_path / title, "text/bbc_news_summary/test.jsonl.gz", [article, {"article": "Short.", "title": "Short"}])
-    found = bbc_titles_lead.experiment().measure(0, InMemory(tmp_path / title)).metrics
-    assert found["first_over_best_other/rouge1"] == gap
 
 
 @pytest.mark.parametrize("module", STUDIES)
