@@ -14,7 +14,7 @@ from research.augmentation import normalize
 from research.config import override
 from research.data.dataset import Data
 from research.data.prepared import Prepared
-from research.data.sources import Records
+from research.data.sources import Records, Source
 from research.experiment import Comparison, Difference
 from research.paper import Paper, Target, at_least, within
 from research.preprocessing.arrays import Rename
@@ -34,7 +34,7 @@ def square(size: int, split: str, **part) -> Prepared:
       DecodeImage(), ResizeShorter(size=size, library="pillow"), CentreCrop(size=size), Rename(pairs=(("label", "labels"),))))
 
 
-def scenes(*transforms, train: Prepared, **evaluation: Prepared) -> Data:
+def scenes(*transforms, train: Prepared, **evaluation: Source) -> Data:
   return Data(train=train, evaluation=evaluation, transforms=transforms, on_device=(normalize.quantized(),), batch_size=32)
 
 

@@ -6,7 +6,7 @@
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import jax
@@ -183,7 +183,7 @@ class Comparison:
     seeds: the seeds that the verdict is on.
   """
 
-  members: "dict[str, Experiment | Study | Comparison]"
+  members: "Mapping[str, Experiment | Study | Comparison]"
   differences: tuple[Difference, ...] = outside(())
   paper: Paper | None = outside(None)
   targets: tuple[Target, ...] = outside(())
@@ -233,9 +233,11 @@ class Selection(Comparison):
   """One recipe with several settings, its members: each seed takes the one that does best on examples kept for that.
 
   Attributes:
+    members: each by its name.
     by: "split/metric" of the choice; the split is one that no target looks at.
   """
 
+  members: Mapping[str, Experiment]
   by: str
 
   def check(self, data_dir) -> None:

@@ -70,10 +70,11 @@ class Config:
 
 def _second_moment(x_BHWC: np.ndarray, patch: int) -> np.ndarray:
   """(P, P): the mean over all patches of patch patchᵀ, in float64."""
-  total, num = 0.0, 0
+  num_entries = patch * patch * x_BHWC.shape[-1]
+  total, num = np.zeros((num_entries, num_entries)), 0
   for some_BHWC in np.array_split(x_BHWC, math.ceil(len(x_BHWC) / 500)):
     windows = np.lib.stride_tricks.sliding_window_view(some_BHWC, (patch, patch), (1, 2))  # (B, rows, columns, C, h, w)
-    patches_NP = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, patch * patch * x_BHWC.shape[-1]).astype(np.float64)
+    patches_NP = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, num_entries).astype(np.float64)
     total, num = total + patches_NP.T @ patches_NP, num + len(patches_NP)
   return total / num
 

@@ -40,18 +40,18 @@ class Task(Protocol):
     """What the network is built for: that part of a batch that `forward` calls it with."""
     ...
 
-  def forward(self, model: Any, batch: Batch, key: jax.Array | None) -> jax.Array:
-    """Runs the network on a batch; `key` is None at inference."""
+  def forward(self, model: Any, batch: Batch, key: jax.Array | None) -> Any:
+    """Runs the network on a batch; `key` is None at inference. Returns arrays, or a tree of them: the "outputs" below."""
     ...
 
-  def statistics(self, outputs: jax.Array, batch: Batch, *, training: bool = False) -> dict[str, jax.Array]:
+  def statistics(self, outputs: Any, batch: Batch, *, training: bool = False) -> dict[str, jax.Array]:
     """Per-example sufficient statistics, each (B, k). Label smoothing and the like only where `training`."""
     ...
 
-  def records(self, outputs: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+  def records(self, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
     """What an evaluation keeps of each example, (B,) each."""
     ...
 
-  def scores(self, outputs: jax.Array, targets: jax.Array) -> jax.Array:
+  def scores(self, outputs: Any, targets: jax.Array) -> jax.Array:
     """The (B,) numbers an explanation asks about, differentiable in the network's inputs."""
     ...

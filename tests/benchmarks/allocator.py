@@ -34,8 +34,9 @@ spec = {"inputs": jax.ShapeDtypeStruct((4, 197, 384), jnp.float32), "labels": ja
 training = Training(steps=Duration(100))
 block = BlockConfig(dim=384, num_heads=6, mlp_dim=1536)
 made = program.build(model=transformer.Config(num_layers=6, block=block, causal=False, pool="mean", scan=True),
-                     task=Classification(num_classes=1000), optimizer=AdamW(learning_rate=1e-3), training=training, specs=(spec,),
-                     length=Length(total_steps=100, batch_size=4, steps_per_epoch=100), mesh=training.sharding.mesh())
+                     task=Classification(num_classes=1000), optimizer=AdamW(learning_rate=1e-3), training=training,
+                     specs=(spec,), length=Length(total_steps=100, batch_size=4, steps_per_epoch=100),
+                     mesh=training.sharding.mesh())
 state = made.create(jax.random.key(0))
 batch = {k: jnp.zeros(s.shape, s.dtype) for k, s in spec.items()}
 times = []

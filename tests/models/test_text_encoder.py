@@ -69,13 +69,11 @@ def test_types_move_their_own_positions_most():
   assert np.all(moved[0] > 0)  # an encoder sees both ways
 
 
-def test_dropout_of_each_kind_needs_a_key():
+def test_dropout_follows_its_key():
   still = dataclasses.replace(config("first"), pool_dropout=0.5, head_dropout=0.5)
   definition, _ = random_network(still, 3)
   run_with = compiled(lambda params, key: merge(definition, params, {})(jnp.asarray(TOKENS), jnp.asarray(MASK), key=key))
-  types, params = jnp.asarray(TYPES), network("first")[1]
-  without = compiled(lambda params: merge(definition, params, {})(jnp.asarray(TOKENS), jnp.asarray(MASK), types_BT=types))
-  np.testing.assert_allclose(without(params), run("first")[0], rtol=1e-5, atol=1e-6)
+  params = network("first")[1]
   assert not np.allclose(run_with(params, jax.random.key(0)), run_with(params, jax.random.key(1)), atol=1e-3)
 
 

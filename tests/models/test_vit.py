@@ -11,6 +11,9 @@ import scipy.special
 from flax import nnx
 
 from research import rules
+from research.augmentation.erasing import RandomErasing
+from research.augmentation.mixing import Mixup
+from research.augmentation.normalize import signed
 from research.config import ConfigError, Duration
 from research.models import vit
 from research.nn.patches import sincos_2d
@@ -19,6 +22,7 @@ from research.optimizers.schedule import Length
 from research.tasks.classification import Classification
 from research.training import gradient_check, program
 from research.training.settings import Training
+from research.training.sharding import batch_sharding
 
 KEY = jax.random.key(5)
 IMAGES = jax.ShapeDtypeStruct((2, 12, 8, 3), jnp.float32)
@@ -226,13 +230,30 @@ def test_gradients_by_central_differences():
       assert abs(row.automatic) < 1e-12 if row.path.endswith("attention/key/bias") else row.agrees, row
 
 
-def _program(config, optimizer, shape, num_classes):
-  spec = {"inputs": jax.ShapeDtypeStruct(shape, jnp.float32), "labels": jax.ShapeDtypeStruct(shape[:1], jnp.int32),
+def _program(config, optimizer, shape, num_classes, *, devices=1, on_device=(), dtype=jnp.float32):
+  spec = {"inputs": jax.ShapeDtypeStruct(shape, dtype), "labels": jax.ShapeDtypeStruct(shape[:1], jnp.int32),
           "mask": jax.ShapeDtypeStruct(shape[:1], jnp.float32)}
   training = Training(steps=Duration(100))
   return program.build(
       model=config, task=Classification(num_classes=num_classes), optimizer=optimizer, training=training, specs=(spec,),
-      length=Length(total_steps=100, batch_size=shape[0], steps_per_epoch=100), mesh=training.sharding.mesh(jax.devices()[:1]))
+      length=Length(total_steps=100, batch_size=shape[0], steps_per_epoch=100), on_device=on_device,
+      mesh=training.sharding.mesh(jax.devices()[:devices]))
+
+
+@pytest.mark.heavy
+def test_vit_s_with_augmentation_is_the_same_on_eight_devices():
+  """The losses of five steps: what is drawn on the device (mixing, erasing, dropped branches) is the same."""
+  rng, losses = np.random.default_rng(0), {}
+  batches = [{"inputs": rng.integers(0, 256, (16, 64, 64, 3)).astype(np.uint8), "mask": np.ones(16, np.float32),
+              "labels": rng.integers(0, 10, 16).astype(np.int32)} for _ in range(5)]
+  for devices in (1, 8):
+    made = _program(vit.vit_s(stochastic_depth=0.1), AdamW(learning_rate=1e-3), (16, 64, 64, 3), 10, devices=devices,
+                    on_device=(signed(), RandomErasing(probability=0.5), Mixup(alpha=0.2)), dtype=jnp.uint8)
+    state, losses[devices] = made.create(jax.random.key(0)), []
+    for batch in batches:
+      state = made.step(state, jax.device_put(batch, batch_sharding(made.mesh)))
+      losses[devices].append(float(state.window["loss"][0]))
+  np.testing.assert_allclose(losses[8], losses[1], rtol=2e-5)
 
 
 _PATTERNS = np.stack([np.ones((4, 4)), np.indices((4, 4))[0] % 2 * 2 - 1, np.indices((4, 4))[1] % 2 * 2 - 1,

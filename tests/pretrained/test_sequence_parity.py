@@ -52,7 +52,7 @@ def close(ours, theirs):
   np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
 
 
-TOO_ALIKE = ("bart", "marian", "marian_untied")  # to be compiled every time
+TOO_ALIKE = ("bart", "marian", "marian_untied")  # each part of them is in another case too
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.heavy) if name in TOO_ALIKE else name for name in NAMES])
