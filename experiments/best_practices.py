@@ -44,16 +44,16 @@ def experiment() -> Comparison:
       member(scenes(*transforms, **data), 8, 10, 3e-4 if pretrained else 3e-3, pretrained=pretrained),
       {"task.label_smoothing": 0.1, "training.sharding.data": 1} | changes)
   every = recipe(*AUGMENTATION)
-  members = {"all": every, "8 devices": override(every, {"training.sharding.data": 8}),
-             "no pretraining": recipe(*AUGMENTATION, pretrained=False), "no augmentation": recipe(),
-             "no regularisation": override(every, NO_REGULARISATION), "none": recipe(pretrained=False, **NO_REGULARISATION)}
+  members = {"all": every, "devices8": override(every, {"training.sharding.data": 8}),
+             "no_pretraining": recipe(*AUGMENTATION, pretrained=False), "no_augmentation": recipe(),
+             "no_regularisation": override(every, NO_REGULARISATION), "none": recipe(pretrained=False, **NO_REGULARISATION)}
   minus = lambda name, metric="test/accuracy": Difference(of="all", minus=name, metric=metric)
-  says = {"no pretraining": "pretraining is worth 5 points or more", "none": "so are all together"}
+  says = {"no_pretraining": "pretraining is worth 5 points or more", "none": "so are all together"}
   return Comparison(
       paper=Paper("Bag of Tricks for Image Classification with Convolutional Neural Networks",
                   "He, Zhang, Zhang, Zhang, Xie, Li", 2019, "CVPR", "https://arxiv.org/abs/1812.01187"),
-      members=members, differences=(*(minus(name) for name in members if name != "all"), minus("8 devices", "test/loss")),
+      members=members, differences=(*(minus(name) for name in members if name != "all"), minus("devices8", "test/loss")),
       targets=(*(Target(metric=minus(name).name, criterion=at_least(0.05), signature="top1", says=words)
                  for name, words in says.items()),
-               Target(metric=minus("8 devices", "test/loss").name, criterion=within(0, 1e-3), signature="nats",
+               Target(metric=minus("devices8", "test/loss").name, criterion=within(0, 1e-3), signature="nats",
                       says="8 devices give the loss of 1")))

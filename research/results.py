@@ -96,8 +96,8 @@ def network_figures(experiment, opened: Opened, data_dir, mesh: Mesh, net: Netwo
 
   @functools.partial(jax.jit, out_shardings=replicated(mesh))
   def features(params, buffers, batch):
-    seen = augmentation.apply(data.on_device, batch, None)
-    return net.bind(params, buffers).features(seen["inputs"])
+    inputs = augmentation.apply(data.on_device, batch, None)["inputs"]
+    return net.bind(params, buffers).features(inputs[:, 0] if inputs.ndim == 5 else inputs)  # the first view of several
 
   found, labels = [], []
   for batch in data.evaluating(opened, next(iter(opened.evaluation)), sharding=batch_sharding(mesh)):
