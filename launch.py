@@ -3,6 +3,7 @@
 from research import process
 
 process.tune_allocator()  # before anything allocates
+process.widen_vectors()
 
 import ast
 import sys

@@ -28,6 +28,17 @@ def tune_allocator() -> None:
   mallopt(_M_ARENA_MAX, 1)
 
 
+def widen_vectors() -> None:
+  """Lets XLA use vectors of 512 bits where a Linux CPU has them: with its own 256, GELU is 1.2 to 1.4 times as slow.
+
+  Must run before jax starts. What the user's XLA_FLAGS say of it stays.
+  """
+  flag, info = "--xla_cpu_prefer_vector_width", pathlib.Path("/proc/cpuinfo")
+  flags = os.environ.get("XLA_FLAGS", "")
+  if flag not in flags and info.exists() and " avx512f " in info.read_text():
+    os.environ["XLA_FLAGS"] = f"{flags} {flag}=512".strip()
+
+
 def read_settings(path: pathlib.Path) -> dict:
   """Reads an experiment file's literal `PROCESS = {...}` without importing the file; {} where it has none.
 

@@ -28,6 +28,17 @@ def test_what_is_no_literal_setting_is_refused(tmp_path, text):
     process.read_settings(path)
 
 
+def test_wide_vectors_are_asked_for_where_the_processor_has_them_and_the_user_says_nothing(monkeypatch):
+  monkeypatch.setattr(process.pathlib.Path, "exists", lambda self: True)
+  for flags, processor, wanted in (("", "fma avx512f avx512dq", "--xla_cpu_prefer_vector_width=512"), ("", "fma avx2", ""),
+                                   ("--a=1", " avx512f ", "--a=1 --xla_cpu_prefer_vector_width=512"),
+                                   ("--xla_cpu_prefer_vector_width=128", " avx512f ", "--xla_cpu_prefer_vector_width=128")):
+    monkeypatch.setattr(process.pathlib.Path, "read_text", lambda self, text=f"flags : {processor} x\n": text)
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    process.widen_vectors()
+    assert os.environ["XLA_FLAGS"] == wanted
+
+
 def test_devices_and_float64_reach_jax():
   code = ("from research import process; process.apply_settings({'x64': True, 'devices': 3}); import jax; "
           "assert jax.device_count() == 3 and jax.numpy.zeros(1).dtype == 'float64'")

@@ -29,6 +29,7 @@ def ours(case: str):
   from research import process
 
   process.tune_allocator()
+  process.widen_vectors()
   import jax
   import jax.numpy as jnp
   from flax import nnx

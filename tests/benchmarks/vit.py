@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 OURS = """
 from research import process
 process.tune_allocator()
+process.widen_vectors()
 import jax, numpy as np
 from research.config import Duration
 from research.models import vit
