@@ -1,4 +1,4 @@
-"""What each good habit is worth: pretraining, regularisation, augmentation, and 8 devices in the place of 1.
+"""What each good habit is worth: pretraining, regularisation, augmentation, and 8 devices in the place of 1. NOT RUN yet.
 
 He, Zhang, Zhang, Zhang, Xie, Li 2019, "Bag of Tricks for Image Classification": a recipe, and habits taken from it.
 

@@ -1,4 +1,4 @@
-"""A Transformer trained on linear functions regresses in context, almost like least squares.
+"""A Transformer trained on linear functions regresses in context, almost like least squares. NOT RUN yet.
 
 Garg, Tsipras, Liang, Valiant 2022, "What Can Transformers Learn In-Context? A Case Study of Simple Function Classes". Five
 inputs and 3 layers of width 64 instead of twenty and 12 layers of 256, 30,000 steps instead of 500,000: the claim is tested.

@@ -1,4 +1,4 @@
-"""MAML: initial weights from which ten examples and one gradient step give a new sine wave.
+"""MAML: initial weights from which ten examples and one gradient step give a new sine wave. NOT RUN yet.
 
 Finn, Abbeel, Levine 2017, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks". ReLU network 40-40, inner step
 0.01, 25 tasks a step, 40,000 steps, 600 new waves.

@@ -1,4 +1,4 @@
-"""What pretraining is worth: MobileNet with real ImageNet weights on a part of CIFAR-10, beside the same network from scratch.
+"""What pretraining is worth: MobileNet with ImageNet weights on some of CIFAR-10, beside it from scratch. NOT RUN yet.
 
 Kornblith, Shlens, Le 2019, "Do Better ImageNet Models Transfer Better?": fine-tuned networks beat random ones on CIFAR-10 too.
 

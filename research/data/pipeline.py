@@ -5,7 +5,11 @@ whole state of the iterator is the number of the next batch. Imports no jax: wor
 K: batches, B: those examples of a batch that this host loads.
 """
 
+import functools
 import math
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Sequence
 
 import grain
@@ -32,6 +36,10 @@ class _Blocks:
     self._loader, self._plan, self._rows, self._with_index = loader, plan, rows, with_index
     self._first, self._size, self._num = first, size, num
 
+  def __setstate__(self, state: dict) -> None:
+    self.__dict__.update(state)
+    _end_with_parent()
+
   def __len__(self) -> int:
     return self._num
 
@@ -53,6 +61,13 @@ class _Blocks:
     start, stop, _ = self._rows.indices(self._plan.batch_size)
     times = len(indices) // self._plan.batch_size
     return indices[start * times:stop * times]
+
+
+@functools.cache
+def _end_with_parent() -> None:
+  """Lets a worker process end when the one that it reads for was killed; it would wait for it forever, holding its memory."""
+  if (parent := multiprocessing.parent_process()) is not None:
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _read_ahead(blocks: _Blocks, num_threads: int, num_workers: int) -> grain.DatasetIterator:
