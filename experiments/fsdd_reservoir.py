@@ -1,4 +1,4 @@
-"""Steiner, Jalalvand, Birkholz 2022, PyRCN: spoken digits by an echo state network and a linear readout. NOT RUN yet.
+"""Steiner, Jalalvand, Birkholz 2022, PyRCN: spoken digits by an echo state network and a linear readout.
 
   python launch.py --experiment=fsdd_reservoir --data_dir=DIR      about 2 minutes on one CPU core
 

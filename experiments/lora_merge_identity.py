@@ -1,4 +1,4 @@
-"""Hu et al. 2022: LoRA's adapters begin as nothing, cost r(d_in + d_out) numbers a weight, and can be added to it. NOT RUN yet.
+"""Hu et al. 2022: LoRA's adapters begin as nothing, cost r(d_in + d_out) numbers a weight, and can be added to it.
 
   python launch.py --experiment=lora_merge_identity
 
