@@ -73,7 +73,9 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+# A Transformer learns in tests/test_text_runs.py too, and the GRU's curve is in tests/test_golden.py.
+@pytest.mark.parametrize("family", [pytest.param(name, marks=pytest.mark.heavy if name in ("gru", "transformer") else ())
+                                    for name in FAMILIES])
 def test_every_family_learns(run, family):
   model, data, least = FAMILIES[family]
   experiment = recipe(data=data, model=model, task=Classification(num_classes=10), optimizer=Adam(learning_rate=5e-3),

@@ -50,7 +50,7 @@ FAMILIES = {
     "mixer": (mixer.Config(patch=8, dim=32, num_layers=2, token_dim=16, channel_dim=64, scan=False), ADAM, 80),
     "convnext": (convnext.Config(depths=(1, 1), dims=(16, 32), layer_scale=0.1), ADAM, 80),
 }
-QUICK = ("vit", "airbench")
+QUICK = ("vit",)
 
 
 def learned(family: str, folder) -> float:

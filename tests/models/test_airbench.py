@@ -68,6 +68,7 @@ def test_too_small_images_are_refused():
     airbench.Config(patch=0)
 
 
+@pytest.mark.heavy
 def test_a_run_begins_with_the_first_examples_as_they_are(tmp_path):
   """Not mirrored, normalised, one view each; and a run that goes on does not begin again."""
   source = Patterns(num=64, num_classes=4, shape=(16, 16, 3), image="record", label="label")

@@ -69,7 +69,8 @@ def test_a_projection_is_linear_and_equal_shapes_have_a_shortcut():
 
 
 @pytest.mark.parametrize("family,config,side,top1,top5", [
-    ("mobilenet_v2_1.0_224", mobilenet_v2.mobilenet_v2(batch_norm=False), 224, 0.868, 0.970),
+    pytest.param("mobilenet_v2_1.0_224", mobilenet_v2.mobilenet_v2(batch_norm=False), 224, 0.868, 0.970,
+                 marks=pytest.mark.heavy),
     ("mobilenet_v1_0.25_128", mobilenet_v1.mobilenet_v1(width=0.25, batch_norm=False), 128, 0.438, 0.716)])
 def test_real_weights_classify_real_images(data_dir, family, config, side, top1, top5):
   """The files' layers are numbered in the order in which ours are built; logit 0 is the background."""

@@ -215,6 +215,7 @@ def test_images_that_do_not_fit(shape):
 # --- training --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 def test_gradients_by_central_differences():
   with jax.enable_x64(True):
     images = jax.ShapeDtypeStruct(IMAGES.shape, jnp.float64)
