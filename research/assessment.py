@@ -16,6 +16,7 @@ from research.pretrained.weights import Pretrained
 from research.results import evaluate_splits
 from research.studies.base import Findings
 from research.tasks.base import Task
+from research.trained import Trained
 from research.training import cache
 from research.training.precision import Format
 from research.training.program import network
@@ -56,9 +57,17 @@ class Assessment:
 
   def measure(self, seed: int, run: Run) -> Findings:
     """Loads the weights and evaluates them on every split."""
-    del seed
-    cache.enable()
     begin = time.monotonic()
+    loaded = self.trained(seed, run)
+    seconds = time.monotonic() - begin
+    found = evaluate_splits(self, loaded.opened, run.data_dir, loaded.mesh, loaded.network,
+                            make_statistics(loaded.network, self.task, loaded.mesh), loaded.params, loaded.buffers,
+                            run.interruption.raise_if_requested)
+    return dataclasses.replace(found, seconds={"weights": seconds, "evaluation": time.monotonic() - begin - seconds})
+
+  def trained(self, seed: int, run: Run) -> Trained:
+    """The network with the given weights."""
+    cache.enable()
     opened, mesh = self.data.open(None if run.data_dir is None else str(run.data_dir)), self.sharding.mesh()
     net = self._network(opened)
     shardings = (parameter_shardings(mesh, net.params, self.sharding.rules),
@@ -70,10 +79,8 @@ class Assessment:
       params, buffers = make()
     params, buffers, report = self.pretrained.load(run.data_dir, self.model, params, buffers)
     say(report)
-    loaded = time.monotonic()
-    found = evaluate_splits(self, opened, run.data_dir, mesh, net, make_statistics(net, self.task, mesh), params, buffers,
-                            run.interruption.raise_if_requested)
-    return dataclasses.replace(found, seconds={"weights": loaded - begin, "evaluation": time.monotonic() - loaded})
+    return Trained(data=self.data, task=self.task, model=self.model, opened=opened, network=net, params=params, buffers=buffers,
+                   mesh=mesh, seed=seed, run=run)
 
   def evaluate(self, seed: int, run: Run) -> Findings:
     """As `measure`: there is no checkpoint."""

@@ -1,5 +1,6 @@
 """The command line: one typed absl flag for every setting of an experiment, and errors of one line."""
 
+import dataclasses
 import difflib
 import importlib
 import importlib.util
@@ -75,22 +76,28 @@ class _Parser(flags.ArgumentParser):
     return config.type_name(self._leaf.hint)
 
 
-def parse_overrides(experiment: Any, run_flags: flags.FlagValues, argv: Sequence[str]) -> dict[str, Any]:
+def parse_overrides(experiment: Any, run_flags: flags.FlagValues, argv: Sequence[str], mode: str = "",
+                    settings: Any = None) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
   """Reads the command line with a flag for each setting beside the run's own flags.
 
   Args:
     experiment: the tree whose leaves become flags.
     run_flags: flags that describe the run (workdir, mode, ...); they are parsed into this object.
     argv: with the program's name first.
+    mode: the mode, whose settings have flags that begin with its name.
+    settings: these, or None where it has none.
 
   Returns:
-    The settings that were given: dotted path to typed value.
+    The given settings of the experiment, dotted path to typed value; those of the mode; and the words that are no flags.
 
   Raises:
     ConfigError: anything unknown, misspelt or of the wrong type, in one line.
   """
-  leaves = list(config.leaves(experiment))
+  own = [] if settings is None else list(config.leaves(settings))
+  prefixed = [dataclasses.replace(leaf, path=f"{mode}.{leaf.path}") for leaf in own]
+  leaves = [*config.leaves(experiment), *prefixed]
   values = flags.FlagValues()
+  values.set_gnu_getopt(True)
   values.append_flag_values(run_flags)
   for leaf in leaves:
     flags.DEFINE(_Parser(leaf), leaf.path, leaf.value, leaf.doc, flag_values=values, module_name="experiment",
@@ -102,9 +109,11 @@ def parse_overrides(experiment: Any, run_flags: flags.FlagValues, argv: Sequence
   except (flags.Error, ConfigError) as error:
     raise ConfigError(_one_line(error)) from None
   run_flags.mark_as_parsed()  # the flags are shared, the mark is not
-  if len(rest) > 1:
+  if len(rest) > 1 and not hasattr(settings, "inputs"):
     raise ConfigError(f"{rest[1]!r} is no flag; settings are given as --name=value")
-  return {leaf.path: values[leaf.path].value for leaf in leaves if values[leaf.path].present}
+  given = lambda leaves: {leaf.path: values[leaf.path].value for leaf in leaves if values[leaf.path].present}
+  of_mode = {path.removeprefix(f"{mode}."): value for path, value in given(prefixed).items()}
+  return given(leaves[:len(leaves) - len(own)]), of_mode, rest[1:]
 
 
 def _near(name: str, known: Sequence[str]) -> str:
@@ -121,7 +130,7 @@ def _one_line(error: Exception) -> str:
   return ours[2] if ours else text
 
 
-def help_text(name: str, summary: str, experiment: Any, run_flags: flags.FlagValues) -> str:
+def help_text(name: str, summary: str, experiment: Any, run_flags: flags.FlagValues, modes: dict[str, Any]) -> str:
   """Every flag with its type, default and meaning."""
   lines = [f"python launch.py --experiment={name}", "", summary, "", "The run:"]
   for flag_name in run_flags:
@@ -129,10 +138,16 @@ def help_text(name: str, summary: str, experiment: Any, run_flags: flags.FlagVal
     if flag_name not in _ABSL:
       lines.append(f"  --{flag_name}={flag.default}  ({flag.flag_type()})  {flag.help}")
   lines += ["", "Settings:"]
-  for leaf in config.leaves(experiment):
-    value = ",".join(map(str, leaf.value)) if isinstance(leaf.value, tuple) else leaf.value
-    lines.append(f"  --{leaf.path}={value}  ({config.type_name(leaf.hint)})  {leaf.doc}".rstrip())
+  lines += map(_shown, config.leaves(experiment))
+  for mode, settings in modes.items():
+    if settings is not None:
+      lines += ["", f"--mode={mode}:", *map(_shown, config.leaves(settings, f"{mode}."))]
   return "\n".join(lines)
+
+
+def _shown(leaf: config.Leaf) -> str:
+  value = ",".join(map(str, leaf.value)) if isinstance(leaf.value, tuple) else leaf.value
+  return f"  --{leaf.path}={value}  ({config.type_name(leaf.hint)})  {leaf.doc}".rstrip()
 
 
 _ABSL = ("flagfile", "undefok", "help", "helpfull", "helpshort", "helpxml", "only_check_args", "?")

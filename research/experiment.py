@@ -24,6 +24,7 @@ from research.preprocessing.text.base import check_vocabulary
 from research.pretrained.weights import Pretrained
 from research.studies.base import Findings, Study, total_seconds
 from research.tasks.base import Task
+from research.trained import Trained
 from research.training.program import network
 from research.training.settings import Training
 from research.training.state import split
@@ -106,6 +107,16 @@ class Experiment:
     """Evaluates the last checkpoint of a finished run."""
     fit = Fit(self, seed, run)
     return fit.findings(*fit.resume())
+
+  def trained(self, seed: int, run: Run) -> Trained:
+    """The network that a finished run ended with. Raises ConfigError if there is no checkpoint."""
+    fit = Fit(self, seed, run)
+    state, facts = fit.resume()
+    if not facts:
+      raise ConfigError(f"there is no checkpoint in {run.folder / 'checkpoints'}: train first")
+    params, buffers = fit.chosen(state)
+    return Trained(data=self.data, task=self.task, model=self.model, opened=fit.opened, network=fit.program.network,
+                   params=params, buffers=buffers, mesh=fit.mesh, seed=seed, run=run)
 
   def objective(self, seed: int, data_dir=None) -> tuple[Any, Any]:
     """The loss on the first batch as a function of the parameters, and the parameters at the start."""
@@ -251,10 +262,19 @@ class Selection(Comparison):
     """The first member's: all have one network and one loss."""
     return next(iter(self.members.values())).objective(seed, data_dir)
 
-  def _together(self, findings: dict[str, Findings]) -> Findings:
+  def trained(self, seed: int, run: Run) -> Trained:
+    """The network of the member that was chosen."""
+    found = {name: measured(member, seed, run.child(name)) for name, member in self.members.items()}
+    best = self._best({name: findings.metrics[self.by] for name, findings in found.items()})
+    return self.members[best].trained(seed, run.child(best))
+
+  def _best(self, values: dict[str, float]) -> str:
     metric = next(iter(self.members.values())).task.metrics[self.by.rpartition("/")[2]]
+    return (max if metric.better == "higher" else min)(values, key=lambda name: values[name])
+
+  def _together(self, findings: dict[str, Findings]) -> Findings:
     values = {name: found.metrics[self.by] for name, found in findings.items()}
-    best = (max if metric.better == "higher" else min)(values, key=lambda name: values[name])
+    best = self._best(values)
     shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
     return dataclasses.replace(findings[best], notes=(f"Chosen by {self.by}: {best} ({shown}).",),
                                seconds=total_seconds(findings.values()))

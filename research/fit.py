@@ -154,7 +154,7 @@ class Fit:
 
   def findings(self, state: TrainState, facts: dict) -> Findings:
     """Evaluates on every split, with bootstrap intervals."""
-    params, buffers = self._chosen(state)
+    params, buffers = self.chosen(state)
     found = evaluate_splits(self.experiment, self.opened, self.run.data_dir, self.mesh, self.program.network,
                             self.statistics, params, buffers, self.run.interruption.raise_if_requested)
     figures = network_figures(self.experiment, self.opened, self.run.data_dir, self.mesh, self.program.network, params, buffers,
@@ -163,8 +163,8 @@ class Fit:
     return dataclasses.replace(found, metrics={**trained, **found.metrics}, figures=found.figures + figures,
                                seconds=self.seconds, stopped=facts.get("stop", ""))
 
-  def _chosen(self, state: TrainState) -> tuple[Any, Any]:
-    """Parameters and buffers that the final evaluation takes."""
+  def chosen(self, state: TrainState) -> tuple[Any, Any]:
+    """Parameters and buffers that the final evaluation takes, and whatever is made of the network."""
     training: Training = self.experiment.training
     match training.evaluate_with:
       case "last":

@@ -5,6 +5,7 @@ targets, and the record and the report are written from what was judged.
 """
 
 import errno
+import importlib
 import math
 import sys
 from typing import Any
@@ -16,6 +17,7 @@ from etils import epath
 from research import command_line, config, paper, records, workdir
 from research.config import ConfigError, UserError
 from research.experiment import Comparison
+from research.modes.base import Context
 from research.report.page import write_report
 from research.studies.base import Findings, total_seconds
 from research.training import distributed, summaries
@@ -24,8 +26,8 @@ from research.training.progress import duration, say
 from research.workdir import Run, measured, spent
 
 
-def run(name: str, summary: str, experiment: Any, default: Any, options: flags.FlagValues) -> int:
-  """Runs the mode in `options.mode`. Returns the process's exit code."""
+def run(name: str, summary: str, experiment: Any, default: Any, options: flags.FlagValues, settings: Any = None) -> int:
+  """Runs the mode in `options.mode`, with its settings. Returns the process's exit code."""
   if options.mode == "record":  # of a run that is over: it needs neither data nor devices
     return record(name, options.workdir)
   data_dir = epath.Path(options.data_dir).expanduser() if options.data_dir else None
@@ -33,7 +35,8 @@ def run(name: str, summary: str, experiment: Any, default: Any, options: flags.F
     raise ConfigError(f"--data_dir={options.data_dir}: there is no such folder")
   seeds = _seeds(options.seeds, experiment.seeds)
   distributed.initialize(options.coordinator, options.num_processes, options.process_id)
-  experiment.check(data_dir)
+  if options.mode not in ("predict", "serve"):  # those need neither the data nor the network, but what was exported
+    experiment.check(data_dir)
   try:
     match options.mode:
       case "train":
@@ -42,6 +45,11 @@ def run(name: str, summary: str, experiment: Any, default: Any, options: flags.F
         return evaluate(name, summary, experiment, default, seeds, data_dir, options.workdir)
       case "check_gradients":
         return check_gradients(experiment, seeds[0], data_dir)
+      case mode:
+        with Interruption(message="the same command goes on where it was") as interruption:
+          return importlib.import_module(f"research.modes.{mode}").run(Context(
+              name=name, summary=summary, experiment=experiment, default=default, seeds=seeds, data_dir=data_dir,
+              workdir=options.workdir, member=options.member, interruption=interruption), settings)
   except Interrupted as end:
     say(str(end))
     return end.exit_code
@@ -50,7 +58,6 @@ def run(name: str, summary: str, experiment: Any, default: Any, options: flags.F
       raise
     raise UserError(f"{error.strerror}{f': {error.filename}' if error.filename else ''}; the same command goes on from what "
                     "was saved") from error
-  raise AssertionError(options.mode)
 
 
 def _seeds(given: list[str] | None, named: tuple[int, ...]) -> tuple[int, ...]:

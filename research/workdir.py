@@ -83,6 +83,13 @@ def _take(folder: epath.Path, config: Any) -> None:
   _Lock.take(folder)
 
 
+def check_config(folder: epath.Path, config: Any) -> None:
+  """Raises ConfigError if the run in a folder is of another config."""
+  changed = differences(_saved_config(folder, config), config)
+  if changed:
+    raise ConfigError(f"the run in {folder} is of another config: {'; '.join(changed)}. Give the same settings, or --workdir")
+
+
 def for_reading(name: str, workdir: str | None) -> epath.Path:
   """The folder that the other modes mean: the one named, or the newest finished run.
 

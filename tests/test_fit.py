@@ -127,11 +127,11 @@ def test_the_best_checkpoint_is_kept_and_evaluated(run):
 def test_moving_and_checkpoint_averages_are_averages(run):
   fit = Fit(trained({"average_decay": 0.9, "evaluate_with": "average"}), 0, run.child("moving"))
   state, _ = fit.train()
-  assert fit._chosen(state)[0] is state.average
+  assert fit.chosen(state)[0] is state.average
   fit = Fit(trained({"evaluate_with": "checkpoints", "keep_last": 3}), 0, run.child("checkpoints"))
   state, _ = fit.train()
   saved = [fit.checkpoints.restore(step, fit.program.abstract)[0].params["head"]["kernel"] for step in (80, 100, 120)]
-  np.testing.assert_allclose(fit._chosen(state)[0]["head"]["kernel"], np.mean(saved, 0), rtol=1e-6)
+  np.testing.assert_allclose(fit.chosen(state)[0]["head"]["kernel"], np.mean(saved, 0), rtol=1e-6)
 
 
 def test_a_plateau_ends_the_run_and_the_findings_say_so(run):

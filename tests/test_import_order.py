@@ -12,8 +12,11 @@ ROOT = pathlib.Path(__file__).parent.parent
 # Each may import what stands before it, and itself.
 ORDER = [
     "config_values", "config", "rules", "figures", "paper", "preprocessing", "augmentation", "data", "nn", "models",
-    "pretrained", "metrics", "decoding", "tasks", "optimizers", "flops", "training", "evaluation", "interpretation", "studies",
-    "report", "records", "workdir", "features", "results", "fit", "experiment", "assessment", "command_line", "runner",
+    "pretrained", "metrics", "decoding", "tasks", "optimizers", "flops", "training", "evaluation", "interpretation",
+    "planning", "application", "studies",
+    "report", "records", "workdir", "features", "results", "fit", "trained",
+    "experiment", "assessment", "command_line", "modes",
+    "runner",
     "experiments", "launch",
 ]
 
