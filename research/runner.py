@@ -8,6 +8,7 @@ import errno
 import importlib
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,7 +18,8 @@ from etils import epath
 from research import command_line, config, paper, records, workdir
 from research.config import ConfigError, UserError
 from research.experiment import Comparison
-from research.modes.base import Context
+from research.learning_curve import data_curve
+from research.modes.base import Context, chosen
 from research.report.page import write_report
 from research.studies.base import Findings, total_seconds
 from research.training import distributed, summaries
@@ -45,6 +47,10 @@ def run(name: str, summary: str, experiment: Any, default: Any, options: flags.F
         return evaluate(name, summary, experiment, default, seeds, data_dir, options.workdir)
       case "check_gradients":
         return check_gradients(experiment, seeds[0], data_dir)
+      case "learning_curve":
+        curve = data_curve(chosen(experiment, options.member), settings, experiment, data_dir, seeds)
+        curve.check(data_dir)
+        return train(f"{name}/learning_curve", summary, curve, curve, seeds, data_dir, options.workdir)
       case mode:
         with Interruption(message="the same command goes on where it was") as interruption:
           return importlib.import_module(f"research.modes.{mode}").run(Context(
@@ -110,7 +116,7 @@ def conclude(name, summary, experiment, default, findings: dict[int, Findings], 
   shown = {**{f"seed {s}": f for s, f in findings.items()}, "all seeds": together}
   write_report(run.folder / "report.html", result, shown, curves, config.to_json(experiment), environment)
   workdir.write_json(run.folder / "record.json", result)
-  _print(result)
+  _print(result, together.notes)
   say(f"report: {run.folder / 'report.html'}")
   return 0
 
@@ -125,14 +131,16 @@ def _judge(target, findings: dict[int, Findings], together: Findings, deviation:
                      interval=holders[0].intervals.get(target.metric) if len(holders) == 1 else None, deviation=deviation)
 
 
-def _print(result: dict) -> None:
-  """The outcome as lines on standard output: a target a line, the headline last."""
+def _print(result: dict, notes: Sequence[str]) -> None:
+  """The outcome as lines on standard output: a target a line, what follows from all seeds, the headline last."""
   for row in result["targets"]:
     value = "not measured" if row["value"] is None else f"{row['value']:.5g}"
     interval = f" [{row['interval'][0]:.4g}, {row['interval'][1]:.4g}]" if row["interval"] else ""
     published = f", published {row['published']:g}" if row["published"] is not None else ""
     print(f"{row['verdict']:15} {row['metric']} = {value}{interval}  ({'control, must fail ' if row['control'] else ''}"
           f"{row['criterion']}{published})" + (f": {row['reason']}" if row["reason"] else ""))
+  for note in notes:
+    print(note)
   if result["stopped"]:
     print(f"stopped early: {result['stopped']}")
   print(f"{result['experiment']}: {result['verdict']} in {duration(result['seconds']['total'])}")
@@ -175,8 +183,10 @@ def record(name, folder_flag) -> int:
     raise ConfigError(f"this run deviates from the recipe ({'; '.join(result['deviations'])}); it is no record of it")
   if math.isnan(result["seconds"]["total"]) or result["git"].endswith("+"):
     say("note: the code of this run was not committed (its git hash ends in +)")
-  workdir.write_json(epath.Path(records.FOLDER) / f"{name}.json", result)
+  path = epath.Path(records.FOLDER) / f"{result['experiment']}.json"  # a learning curve's is NAME/learning_curve.json
+  path.parent.mkdir(exist_ok=True)
+  workdir.write_json(path, result)
   readme = epath.Path(records.FOLDER).parent.parent / "README.md"
   workdir.write_text(readme, records.with_table(readme.read_text(), records.read_all(), command_line.load_all()))
-  print(f"experiments/records/{name}.json", file=sys.stdout)
+  print(f"experiments/records/{result['experiment']}.json", file=sys.stdout)
   return 0

@@ -15,7 +15,7 @@ ORDER = [
     "pretrained", "metrics", "decoding", "tasks", "optimizers", "flops", "training", "evaluation", "interpretation",
     "planning", "application", "studies",
     "report", "records", "workdir", "features", "results", "fit", "trained",
-    "experiment", "assessment", "command_line", "modes",
+    "experiment", "assessment", "learning_curve", "command_line", "modes",
     "runner",
     "experiments", "launch",
 ]

@@ -13,6 +13,19 @@ from research.training.interruption import Interruption
 from research.workdir import Run
 
 
+def chosen(experiment: Any, member: str | None) -> Any:
+  """The experiment, or the member that was named. Raises ConfigError if there is none such, or one must be named."""
+  for name in member.split("/") if member else ():
+    members = getattr(experiment, "members", {})
+    if name not in members:
+      raise ConfigError(f"--member={member}: there is no {name!r}; " + (
+          f"there are {', '.join(members)}" if members else "the experiment is no comparison"))
+    experiment = members[name]
+  if isinstance(experiment, Comparison) and not isinstance(experiment, Selection):
+    raise ConfigError(f"which member? Give --member=NAME, one of {', '.join(experiment.members)}")
+  return experiment
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Context:
   """One command.
@@ -57,16 +70,7 @@ class Context:
 
   def chosen(self) -> Any:
     """The experiment, or the member that was named. Raises ConfigError if there is none such, or one must be named."""
-    experiment = self.experiment
-    for name in self.member.split("/") if self.member else ():
-      members = getattr(experiment, "members", {})
-      if name not in members:
-        raise ConfigError(f"--member={self.member}: there is no {name!r}; " + (
-            f"there are {', '.join(members)}" if members else "the experiment is no comparison"))
-      experiment = members[name]
-    if isinstance(experiment, Comparison) and not isinstance(experiment, Selection):
-      raise ConfigError(f"which member? Give --member=NAME, one of {', '.join(experiment.members)}")
-    return experiment
+    return chosen(self.experiment, self.member)
 
   def trained(self) -> Trained:
     """The network of `finished`. Raises ConfigError if there is none."""

@@ -1,6 +1,9 @@
 """What the modes plan and learning_curve can be told."""
 
 import dataclasses
+from typing import Literal
+
+from research.config import ConfigError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,7 +22,25 @@ class LearningCurve:
   """How much data is tried.
 
   Attributes:
-    metric: split/metric of the curve; None for the accuracy or loss of the first evaluation split.
+    metric: split/metric of the curve; None for the accuracy of the first evaluation split, or its loss.
+    num_sizes: different numbers of examples, the largest all there are.
+    ratio: from one to the next.
+    keep: what stays the same with fewer examples: the steps of training, or the epochs.
+    beside: a member of the same comparison, whose need of data is compared: the recipe without pretrained weights.
+    reach: values of the metric whose need of data is asked for.
+    level: of the intervals.
   """
 
   metric: str | None = None
+  num_sizes: int = 6
+  ratio: float = 2.0
+  keep: Literal["steps", "epochs"] = "steps"
+  beside: str | None = None
+  reach: tuple[float, ...] = ()
+  level: float = 0.9
+
+  def __post_init__(self):
+    if self.num_sizes < 3 or self.ratio <= 1:
+      raise ConfigError(f"num_sizes={self.num_sizes}, ratio={self.ratio}: at least 3 sizes, each more than once the one before")
+    if not 0 < self.level < 1:
+      raise ConfigError(f"level={self.level}: must be above 0 and below 1")
