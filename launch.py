@@ -22,7 +22,8 @@ flags.DEFINE_string("workdir", None, "folder of the run; default: the newest unf
                     "dated one, below ~/fieldwork/NAME", flag_values=RUN)
 flags.DEFINE_string("data_dir", None, "folder that holds datasets", flag_values=RUN)
 flags.DEFINE_list("seeds", None, "seeds to run, as 0,1,2; default: those that the experiment names", flag_values=RUN)
-flags.DEFINE_string("member", None, "which member of a comparison to explain or export, as NAME or NAME/NAME", flag_values=RUN)
+flags.DEFINE_string("member", None, "which member of a comparison to plan, explain or export, as NAME or NAME/NAME",
+                    flag_values=RUN)
 flags.DEFINE_string("coordinator", None, "host:port of process 0, when several processes train together", flag_values=RUN)
 flags.DEFINE_integer("num_processes", None, "processes that train together", flag_values=RUN)
 flags.DEFINE_integer("process_id", None, "this process's number among them", flag_values=RUN)
@@ -59,6 +60,8 @@ def main(argv: list[str]) -> int:
     raise ConfigError(f"{path} cannot be imported: {error}") from None
   if finder.mode == "check_gradients":
     settings["x64"] = True  # central differences in float32 would see nothing but rounding
+  if finder.mode == "plan":
+    settings["platform"] = "cpu"  # the processes that compile look for devices themselves
   process.apply_settings(settings)
   module = command_line.load(path)
   default = module.experiment()

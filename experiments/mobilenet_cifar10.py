@@ -1,4 +1,4 @@
-"""What pretraining is worth: MobileNet with ImageNet weights on some of CIFAR-10, beside it from scratch. NOT RUN yet.
+"""What pretraining is worth: MobileNet with ImageNet weights on some of CIFAR-10, beside it from scratch.
 
 Kornblith, Shlens, Le 2019, "Do Better ImageNet Models Transfer Better?": fine-tuned networks beat random ones on CIFAR-10 too.
 

@@ -9,11 +9,11 @@ last ten checkpoints. sacreBLEU's own BLEU and chrF of detokenized text stand be
 """
 
 from research.config import Duration
-from research.data.buckets import Buckets
 from research.data.dataset import Data
 from research.data.sources import JSONL
 from research.data.text import Transformed
-from research.data.tokenized import Tokenized, Tokens
+from research.data.text_data import pairs
+from research.data.tokenized import Tokens
 from research.data.vocabulary import Trained
 from research.decoding.settings import Beam, Decoding
 from research.experiment import Experiment
@@ -24,7 +24,8 @@ from research.optimizers.schedule import InverseSqrt
 from research.paper import Paper, Target, within
 from research.preprocessing.text.moses import Moses
 from research.preprocessing.text.training import Subwords
-from research.tasks.text_to_text import Against, TextToText, Writing
+from research.tasks.text_to_text import TextToText
+from research.tasks.writing import Against, Writing
 from research.training.settings import Training
 
 ENGLISH, GERMAN = (Moses(text=name, to=f"{name}_tokens", language=name, lower=True) for name in ("en", "de"))
@@ -37,10 +38,9 @@ def data() -> Data:
   captions = lambda split: Transformed(source=JSONL(path=f"text/multi30k/{split}.jsonl.gz"), transforms=(ENGLISH, GERMAN))
   subwords = Trained(settings=Subwords(num_merges=10_000), corpus=captions("train"), texts=("en_tokens", "de_tokens"))
   side = lambda name, text: Tokens(name=name, text=text, tokenizer=subwords, eos=True)
-  pairs = lambda split: Tokenized(source=captions(split), features=(side("source", "en_tokens"), side("targets", "de_tokens")))
-  tests = {f"test{year}": pairs(f"test_{year}_flickr") for year in (2016, 2017)}
-  return Data(train=pairs("train"), evaluation={"valid": pairs("val"), **tests}, batch_size=146, eval_batch_size=64,
-              buckets=Buckets(features=("source", "targets"), lengths=((14, 14), (18, 18), (28, 28), (56, 56))))
+  others = {"valid": captions("val"), **{f"test{year}": captions(f"test_{year}_flickr") for year in (2016, 2017)}}
+  return pairs(captions("train"), others, (side("source", "en_tokens"), side("targets", "de_tokens")), batch_size=146,
+               lengths=((14, 14), (18, 18), (28, 28), (56, 56)))
 
 
 def experiment() -> Experiment:

@@ -20,7 +20,8 @@ from research.models import recurrent
 from research.optimizers.adam import Adam
 from research.paper import Criterion, Paper, Target, at_least
 from research.preprocessing.text.training import Words
-from research.tasks.text_to_text import Against, TextToText, Writing
+from research.tasks.text_to_text import TextToText
+from research.tasks.writing import Against, Writing
 from research.training.settings import Training
 
 PAPER = Paper("Generalization without systematicity", "Lake, Baroni", 2018, "ICML", "https://arxiv.org/abs/1711.00350")

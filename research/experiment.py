@@ -84,10 +84,13 @@ class Experiment:
       net = network(model=self.model, task=self.task, on_device=self.data.on_device, spec=self.data.spec(opened),
                     precision=self.training.precision)
       self.pretrained.check(data_dir, self.model, net.params, net.buffers)
-    for feature, num in getattr(self.task, "vocabularies", {}).items():
+    vocabularies = [(feature, num, "task.vocab_size") for feature, num in getattr(self.task, "vocabularies", {}).items()]
+    if (size := getattr(self.model, "vocab_size", None)) is not None:  # of a network whose outputs are no tokens
+      vocabularies.append(("inputs", size, "model.vocab_size"))
+    for feature, num, field in vocabularies:
       for examples in (opened.train, *opened.evaluation.values()):
         if examples is not None and feature in examples.tokenizers:
-          check_vocabulary(examples.tokenizers[feature], num, "task.vocab_size")
+          check_vocabulary(examples.tokenizers[feature], num, field)
     metric = self.training.best_metric
     names = [f"{split}/{name}" for split in opened.evaluation for name in self.task.metrics]
     if metric is not None and metric not in names:
@@ -116,7 +119,7 @@ class Experiment:
       raise ConfigError(f"there is no checkpoint in {run.folder / 'checkpoints'}: train first")
     params, buffers = fit.chosen(state)
     return Trained(data=self.data, task=self.task, model=self.model, opened=fit.opened, network=fit.program.network,
-                   params=params, buffers=buffers, mesh=fit.mesh, seed=seed, run=run)
+                   params=params, buffers=buffers, mesh=fit.mesh, seed=seed, run=run, checkpoints=fit.kept)
 
   def objective(self, seed: int, data_dir=None) -> tuple[Any, Any]:
     """The loss on the first batch as a function of the parameters, and the parameters at the start."""
@@ -222,7 +225,8 @@ class Comparison:
         figures=(*beside, *(dataclasses.replace(figure, title=f"{figure.title} · {name}")
                             for name, found in findings.items() for figure in found.figures)),
         notes=tuple(f"{name}: {note}" for name, found in findings.items() for note in found.notes),
-        stopped="; ".join(f"{name}: {found.stopped}" for name, found in findings.items() if found.stopped))
+        stopped="; ".join(f"{name}: {found.stopped}" for name, found in findings.items() if found.stopped),
+        compute={f"{name}/{member}".rstrip("/"): took for name, found in findings.items() for member, took in found.compute.items()})
 
   def conclude(self, findings: dict[int, Findings]) -> Findings:
     """The differences. A member's own conclusions are not drawn: they belong to its own verdict."""

@@ -11,11 +11,13 @@ from flax import nnx
 from research.augmentation import base as augmentation
 from research.augmentation.base import OnDevice
 from research.config import ConfigError
-from research.data.dataset import Data
+from research.data.dataset import Data, Opened
 from research.data.examples import Columns, Examples
+from research.data.intake import Intake
 from research.data.sources import Source
 from research.preprocessing.transform import Transform
 from research.pretrained.weights import Pretrained
+from research.training.program import Network
 from research.training.progress import Progress
 from research.training.state import merge, split
 
@@ -50,9 +52,33 @@ class Features(Source):
   def class_names(self, data_dir: str | None) -> tuple[str, ...] | None:
     return self.source.class_names(data_dir)
 
+  def intake(self, data_dir: str | None) -> Intake:
+    return self.source.intake(data_dir).then(self.transforms).part(self)
 
-@functools.lru_cache(maxsize=8)
-def _computed(config: Features, data_dir: str | None) -> Examples:
+  def joined(self, head: Network, params: Any, buffers: Any, data_dir: str | None) -> tuple[Network, Any, Any, Opened]:
+    """This network with a head that was trained on its features behind it, as one; and the examples as it reads them.
+
+    Args:
+      head: the other network.
+      params, buffers: its weights.
+      data_dir: as for `open`.
+    """
+    _, opened, definition, *of_features = _frozen(self, data_dir)
+    both = lambda own, of_head: {"features": own, "head": of_head}
+
+    def bind(params, buffers):
+      network: Any = merge(definition, params["features"], buffers["features"])
+      last = head.bind(params["head"], buffers["head"])
+      return lambda inputs, key=None: last(network.features(inputs), key=key)
+
+    see = lambda batch: augmentation.apply(self.on_device, batch, None)
+    params, buffers = both(of_features[0], params), both(of_features[1], buffers)
+    shapes = lambda tree: jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+    return dataclasses.replace(head, bind=bind, see=see, params=shapes(params), buffers=shapes(buffers)), params, buffers, opened
+
+
+def _frozen(config: Features, data_dir: str | None) -> tuple[Data, Opened, Any, Any, Any]:
+  """The examples as data and opened; the network's definition and its weights."""
   data = Data(train=None, evaluation={"all": config.source}, transforms=config.transforms, on_device=config.on_device,
               batch_size=config.batch_size, eval_batch_size=config.batch_size)
   opened = data.open(data_dir)
@@ -62,6 +88,12 @@ def _computed(config: Features, data_dir: str | None) -> Examples:
   construct = lambda: split(config.model.build(seen["inputs"], config.num_outputs, nnx.Rngs(0)))
   definition, params, buffers = jax.eval_shape(construct)
   params, buffers, _ = config.pretrained.load(data_dir, config.model, params, buffers)
+  return data, opened, definition, params, buffers
+
+
+@functools.lru_cache(maxsize=8)
+def _computed(config: Features, data_dir: str | None) -> Examples:
+  data, opened, definition, params, buffers = _frozen(config, data_dir)
 
   @jax.jit
   def features(params, buffers, batch):

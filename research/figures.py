@@ -148,10 +148,46 @@ class Marked:
 
 
 @dataclasses.dataclass(frozen=True)
+class Shaded:
+  """A text whose pieces are shaded by their weights: (piece, weight), 0 for none; -1 in the other color, 1 in the first."""
+
+  pieces: tuple[tuple[str, float], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Utterance:
+  """Something that was said.
+
+  Attributes:
+    label: what is to be known of it.
+    reference, hypothesis: what was said and what was understood, differences marked.
+    picture: a data URI: time from left to right; "" if there is none.
+    words: (word, share of the time at which it begins, at which it ends, whether it is wrong).
+    sound: a data URI, or "" if it is not to be heard.
+  """
+
+  label: str
+  reference: Marked
+  hypothesis: Marked
+  picture: str = ""
+  words: tuple[tuple[str, float, float, bool], ...] = ()
+  sound: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Utterances:
+  """Utterances one below the other, to be seen and heard."""
+
+  title: str
+  items: tuple[Utterance, ...]
+  caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Table:
   """A table of words and numbers."""
 
   title: str
   head: tuple[str, ...]
-  rows: tuple[tuple[str | float | Marked, ...], ...]
+  rows: tuple[tuple[str | float | Marked | Shaded, ...], ...]
   caption: str = ""

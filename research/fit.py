@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from research.data.dataset import Opened
 from research.data.loading import Loader
 from research.evaluation.evaluator import evaluate, make_statistics
 from research.metrics.base import mean
+from research.planning.compute import peak_bytes
 from research.results import evaluate_splits, network_figures
 from research.studies.base import Findings
 from research.training import cache, loop, program
@@ -78,6 +79,7 @@ class Fit:
     run.interruption.finish = self.checkpoints.wait
     self.statistics = make_statistics(self.program.network, experiment.task, self.mesh)
     self.seconds = dict.fromkeys(("compile", "input", "step", "evaluation", "checkpoint"), 0.0)
+    self.program_bytes: float | None = None  # of the compiled step on a device
     self.values: dict[str, float] = {}  # the newest log line and evaluation, by split/metric
 
   def resume(self) -> tuple[TrainState, dict]:
@@ -146,6 +148,7 @@ class Fit:
     self.fresh_window = self.program.fresh_window.lower().compile()
     self.learning_rates = self._learning_rates()
     steps = [step.lower().compile() for step in traced]
+    self.program_bytes = peak_bytes(steps[-1].memory_analysis(), self.mesh)
     if len(steps) == 1:
       return steps[0]
     by_shape = {_shapes(batch): step for batch, step in zip(self.program.batches, steps, strict=True)}
@@ -161,7 +164,17 @@ class Fit:
                               self.seed)
     trained = {name: value for name, value in self.values.items() if name.startswith("train/")}
     return dataclasses.replace(found, metrics={**trained, **found.metrics}, figures=found.figures + figures,
-                               seconds=self.seconds, stopped=facts.get("stop", ""))
+                               seconds=self.seconds, stopped=facts.get("stop", ""), compute=self._took(int(state.step)))
+
+  def _took(self, steps: int) -> dict[str, dict[str, Any]]:
+    """See Findings.compute; nothing of a run that was only evaluated again."""
+    if self.program_bytes is None:
+      return {}
+    device = self.mesh.devices.flat[0]
+    return {"": {"device": device.device_kind, "devices": self.mesh.devices.size,
+                 "step_seconds": (self.seconds["step"] + self.seconds["input"]) / steps,
+                 "hours": (sum(self.seconds.values()) - self.seconds["compile"]) / 3600, "program_bytes": self.program_bytes,
+                 "peak_bytes": (device.memory_stats() or {}).get("peak_bytes_in_use")}}
 
   def chosen(self, state: TrainState) -> tuple[Any, Any]:
     """Parameters and buffers that the final evaluation takes, and whatever is made of the network."""
@@ -178,6 +191,10 @@ class Fit:
         steps = self.checkpoints.steps()[-training.keep_last:]
         states = [self._restored(step).params for step in steps]
         return jax.tree.map(lambda *p: sum(p) / len(p), *states), state.buffers
+
+  def kept(self) -> Iterator[Any]:
+    """The parameters of each checkpoint that is kept, the oldest first."""
+    return (self._restored(step).params for step in self.checkpoints.steps())
 
   def _learning_rates(self) -> dict[int, float]:
     """Of every log step, computed at once: one by one, each would wait for the device's step under way."""

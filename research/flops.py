@@ -7,7 +7,7 @@ bound by memory, and a model's FLOPs by convention leave it out.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -26,7 +26,7 @@ _REDUCTIONS = frozenset({
 })
 _UNCOUNTED = frozenset({
     "cholesky", "lu", "qr", "householder_product", "geqrf", "eigh", "svd", "eig", "schur", "triangular_solve",
-    "tridiagonal_solve", "fft", "pallas_call", "ragged_dot", "ragged_dot_general", "ffi_call", "pure_callback",
+    "tridiagonal_solve", "fft", "ragged_dot", "ragged_dot_general", "ffi_call", "pure_callback",
     "io_callback",
 })
 
@@ -76,36 +76,59 @@ def count_jaxpr(closed: ClosedJaxpr) -> Flops:
   return _jaxpr(jaxpr)
 
 
+def _operations(jaxpr, times: int = 1) -> Iterator[tuple[Any, int]]:
+  """The equations of a jaxpr that compute something themselves, each with how often, over all devices.
+
+  A `while` comes itself besides what is in it.
+  """
+  for eqn in jaxpr.eqns:
+    name, params = eqn.primitive.name, eqn.params
+    inner = [getattr(value, "jaxpr", value) for value in params.values()]
+    inner = [value for value in inner if hasattr(value, "eqns")]
+    if name in _UNCOUNTED:
+      yield eqn, times
+    elif name == "scan":
+      yield from _operations(params["jaxpr"].jaxpr, times * params["length"])
+    elif name == "while":
+      yield eqn, times
+      yield from _operations(params["body_jaxpr"].jaxpr, times)
+      yield from _operations(params["cond_jaxpr"].jaxpr, times)
+    elif name == "cond" and params.get("branches_platforms"):
+      default = next(i for i, platforms in enumerate(params["branches_platforms"]) if platforms is None)
+      yield from _operations(params["branches"][default].jaxpr, times)
+    elif name == "cond":
+      yield from _operations(max((branch.jaxpr for branch in params["branches"]), key=_cost), times)
+    elif name == "shard_map":  # the body is what one device does
+      axes = next(params[key] for key in ("newly_manual_axes", "manual_axes") if key in params)
+      yield from _operations(params["jaxpr"], times * math.prod(params["mesh"].shape[axis] for axis in axes))
+    elif name == "pallas_call":  # the kernel runs at each place of its grid
+      yield from _operations(params["jaxpr"], times * math.prod(params["grid_mapping"].grid))
+    elif inner:  # jit, checkpoint, custom derivatives: a body that runs once
+      assert len(inner) == 1, f"{name} has {len(inner)} bodies"
+      yield from _operations(inner[0], times)
+    else:
+      yield eqn, times
+
+
+def _cost(jaxpr) -> tuple[int, int]:
+  found = _jaxpr(jaxpr)
+  return found.total, found.elementwise
+
+
 def _jaxpr(jaxpr) -> Flops:
-  return sum((_equation(equation) for equation in jaxpr.eqns), Flops())
+  return sum((_operation(eqn) * times for eqn, times in _operations(jaxpr)), Flops())
 
 
-def _equation(eqn) -> Flops:
-  name, params = eqn.primitive.name, eqn.params
+def _operation(eqn) -> Flops:
+  name = eqn.primitive.name
   if name == "dot_general":
     return Flops(products=_dot(eqn))
   if name == "conv_general_dilated":
     return Flops(convolutions=_convolution(eqn))
   if name in _UNCOUNTED:
     return Flops(notes=(f"{name} is not counted",))
-  if name == "scan":
-    return _jaxpr(params["jaxpr"].jaxpr) * params["length"]
   if name == "while":
-    body = _jaxpr(params["body_jaxpr"].jaxpr) + _jaxpr(params["cond_jaxpr"].jaxpr)
-    return body + Flops(notes=("a while loop is counted as one turn",))
-  if name == "cond" and params.get("branches_platforms"):
-    default = next(i for i, platforms in enumerate(params["branches_platforms"]) if platforms is None)
-    return _jaxpr(params["branches"][default].jaxpr)
-  if name == "cond":
-    return max((_jaxpr(branch.jaxpr) for branch in params["branches"]), key=lambda f: (f.total, f.elementwise))
-  if name == "shard_map":  # the body is what one device does
-    axes = next(params[key] for key in ("newly_manual_axes", "manual_axes") if key in params)
-    return _jaxpr(params["jaxpr"]) * math.prod(params["mesh"].shape[axis] for axis in axes)
-  inner = [getattr(value, "jaxpr", value) for value in params.values()]
-  inner = [value for value in inner if hasattr(value, "eqns")]
-  if inner:  # jit, checkpoint, custom derivatives: a body that runs once
-    assert len(inner) == 1, f"{name} has {len(inner)} bodies"
-    return _jaxpr(inner[0])
+    return Flops(notes=("a while loop is counted as one turn",))
   return Flops(elementwise=_entries(eqn, name))
 
 
@@ -161,8 +184,9 @@ _TPU = "Cloud TPU documentation, cloud.google.com/tpu/docs/"
 _NVIDIA = "NVIDIA data sheet, "
 
 # By jax's device_kind; of several that are contained in it the longest counts. A jax device is one core where a chip
-# has two that jax does not join (TPU7x): that has half of the chip's figures.
+# has two that jax does not join (TPU v3, TPU7x): that has half of the chip's figures.
 PEAKS: dict[str, Peak] = {
+    "TPU v3": Peak(123e12 / 2, 900e9 / 2, _TPU + "v3, halved"),
     "TPU v4": Peak(275e12, 1200e9, _TPU + "v4"),
     "TPU v5 lite": Peak(197e12, 819e9, _TPU + "v5e"),
     "TPU v5e": Peak(197e12, 819e9, _TPU + "v5e"),
@@ -177,6 +201,7 @@ PEAKS: dict[str, Peak] = {
     "H100 80GB HBM3": Peak(989e12, 3350e9, _NVIDIA + "H100 SXM, 1,979e12 with sparsity"),
     "H100 PCIe": Peak(756e12, 2000e9, _NVIDIA + "H100 PCIe, 1,513e12 with sparsity"),
     "H200": Peak(989e12, 4800e9, _NVIDIA + "H200 SXM, 1,979e12 with sparsity"),
+    "B200": Peak(2250e12, 8000e9, _NVIDIA + "B200 (HGX), 4,500e12 with sparsity"),
 }
 
 

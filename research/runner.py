@@ -19,6 +19,7 @@ from research import command_line, config, paper, records, workdir
 from research.config import ConfigError, UserError
 from research.experiment import Comparison
 from research.learning_curve import data_curve
+from research.modes import plan
 from research.modes.base import Context, chosen
 from research.report.page import write_report
 from research.studies.base import Findings, total_seconds
@@ -37,7 +38,7 @@ def run(name: str, summary: str, experiment: Any, default: Any, options: flags.F
     raise ConfigError(f"--data_dir={options.data_dir}: there is no such folder")
   seeds = _seeds(options.seeds, experiment.seeds)
   distributed.initialize(options.coordinator, options.num_processes, options.process_id)
-  if options.mode not in ("predict", "serve"):  # those need neither the data nor the network, but what was exported
+  if options.mode not in ("plan", "predict", "serve"):  # those need neither the data nor the network, but what was exported
     experiment.check(data_dir)
   try:
     match options.mode:
@@ -114,6 +115,9 @@ def conclude(name, summary, experiment, default, findings: dict[int, Findings], 
   files = [f for level in range(3) for f in sorted(run.folder.glob("runs/*/" * level + "metrics.jsonl"))]
   curves = {str(f.parent.relative_to(run.folder)): summaries.read_rows(f) for f in files}  # seeds, and their members
   shown = {**{f"seed {s}": f for s, f in findings.items()}, "all seeds": together}
+  if took := findings[seeds[0]].compute:
+    result["plan"], figures = plan.beside(run.folder, took)
+    shown["plan"] = Findings(metrics={}, figures=figures)
   write_report(run.folder / "report.html", result, shown, curves, config.to_json(experiment), environment)
   workdir.write_json(run.folder / "record.json", result)
   _print(result, together.notes)

@@ -1,6 +1,7 @@
 """A trained network with all that leads an example to it: what is explained and what is exported."""
 
 import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jax.sharding import Mesh
@@ -23,6 +24,7 @@ class Trained:
     mesh: the devices.
     seed: of the run.
     run: where it was trained; `run.folder` is where what is made of it goes.
+    checkpoints: reads the parameters of the run's checkpoints one after the other, the oldest first; none of given weights.
   """
 
   data: Data
@@ -35,3 +37,4 @@ class Trained:
   mesh: Mesh
   seed: int
   run: Run
+  checkpoints: Callable[[], Iterator[Any]] = lambda: iter(())

@@ -143,7 +143,8 @@ from research.metrics.translation import Chrf
 from research.models import transformer_2017
 from research.optimizers.adamw import AdamW
 from research.paper import Paper, Target, at_most
-from research.tasks.text_to_text import Against, TextToText, Writing
+from research.tasks.text_to_text import TextToText
+from research.tasks.writing import Against, Writing
 from research.training.settings import Training
 
 

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
+from jax.experimental import pallas as pl
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
 from research import flops
-from research.models import cnn, mlp, transformer
+from research.models import cnn, mlp, resnet, transformer
 from research.nn.transformer import BlockConfig
 
 
@@ -45,6 +46,30 @@ def test_what_nothing_depends_on_is_not_counted():
   assert flops.count(dead, _abstract(4, 4)).total == 0
   # The output itself is not needed for its gradient.
   assert flops.count(jax.grad(lambda w, x: jnp.sum(x @ w)), _abstract(4, 5), _abstract(3, 4)).total == 2 * 3 * 4 * 5
+
+
+def test_resnet_blocks_forward_and_backward():
+  batch, x = 5, _abstract(5, 8, 8, 3)
+  config = resnet.Config(depths=(1, 1), channels=(4, 8), stem="cifar")  # two bottlenecks, the second with stride 2
+  # Multiplications of an image: taps beyond the border are none, so that 8 places with 3 taps make 22 (11 of 4 with stride 2).
+  layers = [22**2 * 3 * 4,
+            64 * 4 * 4, 22**2 * 4 * 4, 64 * 4 * 16, 64 * 4 * 16,
+            64 * 16 * 8, 11**2 * 8 * 8, 16 * 8 * 32, 16 * 16 * 32,
+            32 * 10]
+  forward = 2 * batch * sum(layers)
+  apply, state = _network(config, x)
+  assert flops.count(apply, state, x).total == forward
+  assert flops.count(_training(apply), state, x).total == 3 * forward - 2 * batch * layers[0]
+
+
+def test_a_kernel_counts_at_each_place_of_its_grid():
+  def kernel(x, y, out):
+    out[...] = x[...] @ y[...]
+
+  product = pl.pallas_call(
+      kernel, out_shape=_abstract(32, 64), grid=(4, 2), interpret=True, out_specs=pl.BlockSpec((8, 32), lambda i, j: (i, j)),
+      in_specs=[pl.BlockSpec((8, 16), lambda i, j: (i, 0)), pl.BlockSpec((16, 32), lambda i, j: (0, j))])
+  assert flops.count(product, _abstract(32, 16), _abstract(16, 64)).total == 2 * 32 * 16 * 64
 
 
 @pytest.mark.parametrize("groups", [1, 4])

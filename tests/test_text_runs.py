@@ -23,7 +23,8 @@ from research.optimizers.adam import Adam
 from research.preprocessing.text.loading import load
 from research.preprocessing.text.training import Words
 from research.tasks.language_modeling import LanguageModeling
-from research.tasks.text_to_text import Against, TextToText, Writing
+from research.tasks.text_to_text import TextToText
+from research.tasks.writing import Against, Writing
 from research.training.interruption import Interruption
 from research.training.settings import Training
 from research.training.sharding import Sharding

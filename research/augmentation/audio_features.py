@@ -19,7 +19,7 @@ from research.config import ConfigError
 def lengths_of(batch: Batch, name: str) -> jax.Array:
   """How many samples or frames of each example count, (B,) int32."""
   x = batch[name]
-  return batch.get(f"{name}_length", jnp.full(len(x), x.shape[1], jnp.int32))
+  return batch.get(f"{name}_length", jnp.full(x.shape[:1], x.shape[1], jnp.int32))
 
 
 def inside(x: jax.Array, lengths_B: jax.Array) -> jax.Array:
@@ -70,7 +70,7 @@ class LogMel(OnDevice):
     x = jnp.where(inside(x, length_B), x, 0)
     num, half = -(-x.shape[1] // self.hop), self.frame_size // 2
     x = jnp.pad(x, ((0, 0), (0, max(half + 1 - x.shape[1], 0))))  # as much as is mirrored
-    end = x[:, -half - 1:-1][:, ::-1] if self.seconds is not None else jnp.zeros((len(x), half))
+    end = x[:, -half - 1:-1][:, ::-1] if self.seconds is not None else jnp.zeros((x.shape[0], half))
     x = jnp.concatenate([x[:, 1:half + 1][:, ::-1], x, end], axis=1)
     windows = spectrogram.frames(x, self.frame_size, self.hop, num)
     power = spectrogram.power_spectrum(windows * jnp.asarray(spectrogram.periodic_hann(self.frame_size), jnp.float32),
@@ -204,6 +204,34 @@ class Deltas(OnDevice):
       parts.append(sum(float(tap) * part for tap, part in zip(taps, shifted)))
     out = jnp.concatenate(parts, axis=-1)
     return {**batch, self.name: jnp.where(inside(x, length_B)[..., None], out, 0)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AsFloat(OnDevice):
+  """Samples as `as_float` gives them.
+
+  Attributes:
+    name: the feature, (B, N).
+  """
+
+  name: str = "inputs"
+
+  def __call__(self, batch, key):
+    return {**batch, self.name: as_float(batch[self.name])}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AsImage(OnDevice):
+  """Frames (B, T, M) as images of one channel (B, T, M, 1), for networks that know no lengths: NAME_length is left out.
+
+  Attributes:
+    name: the feature.
+  """
+
+  name: str = "inputs"
+
+  def __call__(self, batch, key):
+    return {**{k: v for k, v in batch.items() if k != f"{self.name}_length"}, self.name: batch[self.name][..., None]}
 
 
 def as_float(x: jax.Array) -> jax.Array:

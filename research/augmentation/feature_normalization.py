@@ -1,4 +1,4 @@
-"""Normalisation of features over time: of each utterance by itself, or all by one mean and deviation. T frames, C features."""
+"""Normalisation over time: of each utterance by itself, or all by one mean and deviation. N samples, T frames, C features."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -7,9 +7,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from research.augmentation.audio_features import inside, lengths_of
+from research.augmentation.audio_features import as_float, inside, lengths_of
 from research.augmentation.base import OnDevice
 from research.config import ConfigError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NormalizeSamples(OnDevice):
+  """(x − mean) / deviation of the samples of each utterance, as wav2vec 2.0 takes them; those that do not count become 0.
+
+  Attributes:
+    name: the feature, (B, N): samples within −1 to 1, or int16.
+  """
+
+  name: str = "inputs"
+
+  def __call__(self, batch, key):
+    x = as_float(batch[self.name])
+    counts = inside(x, lengths_of(batch, self.name))
+    x = x - x.mean(1, keepdims=True, where=counts)
+    x = x * jax.lax.rsqrt(jnp.square(x).mean(1, keepdims=True, where=counts) + 1e-7)
+    return {**batch, self.name: jnp.where(counts, x, 0)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

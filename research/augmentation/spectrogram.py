@@ -20,7 +20,7 @@ def frames(x_BN: jax.Array, size: int, hop: int, num: int) -> jax.Array:
   """
   parts = -(-size // hop)
   padding = max((num + parts - 1) * hop - x_BN.shape[1], 0)
-  blocks = jnp.pad(x_BN, ((0, 0), (0, padding)))[:, :(num + parts - 1) * hop].reshape(len(x_BN), num + parts - 1, hop)
+  blocks = jnp.pad(x_BN, ((0, 0), (0, padding)))[:, :(num + parts - 1) * hop].reshape(x_BN.shape[0], num + parts - 1, hop)
   pieces = [blocks[:, k:k + num, :min(hop, size - k * hop)] for k in range(parts)]
   return jnp.concatenate(pieces, axis=2)
 

@@ -51,7 +51,7 @@ class Examples:
     raise TypeError(f"{type(self).__name__} defines no read")
 
   def raw(self, indices: np.ndarray) -> Features:
-    """As `read`, before texts became numbers: what people read, and references."""
+    """As `read`, before texts became numbers: what people read, and references. Encoded files may be left out."""
     return self.read(indices)
 
   def key(self, index: int) -> str:
@@ -83,7 +83,8 @@ class Columns(Examples):
             for name, column in self._columns.items()}
 
   def key(self, index: int) -> str:
-    return str(index) if self._keys is None else str(self._keys[index])
+    key = index if self._keys is None else self._keys[index]
+    return key.decode() if isinstance(key, bytes) else str(key)
 
 
 class Subset(Examples):

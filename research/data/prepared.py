@@ -6,6 +6,7 @@ import functools
 import numpy as np
 
 from research.data.examples import Columns, DataError, Examples
+from research.data.intake import Intake
 from research.data.loading import Loader
 from research.data.sources import Source
 from research.preprocessing.transform import Transform
@@ -30,6 +31,9 @@ class Prepared(Source):
 
   def class_names(self, data_dir: str | None) -> tuple[str, ...] | None:
     return self.source.class_names(data_dir)
+
+  def intake(self, data_dir: str | None) -> Intake:
+    return self.source.intake(data_dir).then(self.transforms).part(self)
 
 
 @functools.lru_cache(maxsize=8)

@@ -17,6 +17,11 @@ from etils import epath
 from research.config import config_hash
 from research.data import digits, mnist1d
 from research.data.examples import Columns, DataError, Examples, Subset
+from research.data.intake import Intake, png
+from research.preprocessing.arrays import Cast, Reshape, Scale
+from research.preprocessing.decoding import DecodeImage
+from research.preprocessing.ink import BrightOnDark
+from research.preprocessing.resizing import Resize
 from research.preprocessing.transform import Features
 
 
@@ -68,6 +73,17 @@ class Source:
     """
     return None
 
+  def intake(self, data_dir: str | None) -> Intake:
+    """How what a person gives becomes an example as `open` has it; by default it is one, as a record or a text is.
+
+    Args:
+      data_dir: as for `open`.
+
+    Raises:
+      DataError: the data are missing or damaged.
+    """
+    return Intake(examples=self.open(data_dir))
+
   def files(self, data_dir: str | None) -> tuple[epath.Path, ...]:
     """The files whose content decides what the examples are; none where the settings alone do."""
     raise TypeError(f"{type(self).__name__} defines no files")
@@ -109,6 +125,19 @@ class Arrays(Source):
 
   def files(self, data_dir: str | None) -> tuple[epath.Path, ...]:
     return (find(data_dir, self.path),)
+
+  def intake(self, data_dir: str | None) -> Intake:
+    """Of images (uint8, grey or three colours) pictures of any size; of other arrays there is nothing that people give."""
+    examples = self.open(data_dir)
+    first = {name: array[0] for name, array in examples.read(np.zeros(1, np.int64)).items()}
+    names = [name for name, array in first.items() if array.dtype == np.uint8 and _is_image(array.shape)]
+    if len(names) != 1:
+      return Intake(examples=examples)
+    name, shape = names[0], first[names[0]].shape
+    transforms = (
+        DecodeImage(name=name, colour="rgb" if shape[2:] == (3,) else "grey"),
+        Resize(name=name, size=shape[:2], library="pillow"), Reshape(names=(name,), shape=shape))
+    return Intake(examples=examples, transforms=transforms, file=lambda example: png(example[name]))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,16 +183,7 @@ class Records(Source):
     return tuple(file for file in (path, path.with_suffix(".jsonl")) if file.exists())
 
   def class_names(self, data_dir: str | None) -> tuple[str, ...] | None:
-    path = find(data_dir, self.path).parent / "classes.json"
-    if not path.exists():
-      return None
-    try:
-      names = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-      raise DataError(f"{path} is damaged: {_one_line(error)}") from error
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-      raise DataError(f"{path} is damaged: it is no list of names")
-    return tuple(names)
+    return _class_names(find(data_dir, self.path).parent / "classes.json")
 
 
 class _RecordExamples(Examples):
@@ -183,7 +203,10 @@ class _RecordExamples(Examples):
 
   def read(self, indices: np.ndarray) -> Features:
     records = [self._data[self._offsets[i]:self._offsets[i + 1]].tobytes() for i in indices]
-    return {"record": records, **(self._columns.read(indices) if self._columns else {})}
+    return {"record": records, **self.raw(indices)}
+
+  def raw(self, indices: np.ndarray) -> Features:
+    return self._columns.read(indices) if self._columns else {}
 
   def key(self, index: int) -> str:
     return str(index) if self._keys is None else str(self._keys[index])
@@ -192,6 +215,8 @@ class _RecordExamples(Examples):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JSONL(Source):
   """A file with a JSON object a line, plain or gzip: each field is a feature.
+
+  A `classes.json` in the same folder, a list, names the classes.
 
   Attributes:
     path: the .jsonl or .jsonl.gz, below the data folder.
@@ -206,6 +231,9 @@ class JSONL(Source):
   def files(self, data_dir: str | None) -> tuple[epath.Path, ...]:
     return (find(data_dir, self.path),)
 
+  def class_names(self, data_dir: str | None) -> tuple[str, ...] | None:
+    return None if data_dir is None else _class_names((epath.Path(data_dir) / self.path).parent / "classes.json")
+
 
 def find(data_dir: str | None, path: str) -> epath.Path:
   """The file below the data folder. Raises DataError if it is not there."""
@@ -215,6 +243,22 @@ def find(data_dir: str | None, path: str) -> epath.Path:
   if not full.exists():
     raise DataError(f"{full} does not exist: put it there, or give --data_dir the folder that holds {path}")
   return full
+
+
+def _is_image(shape: tuple[int, ...]) -> bool:
+  return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
+
+
+def _class_names(path: epath.Path) -> tuple[str, ...] | None:
+  if not path.exists():
+    return None
+  try:
+    names = json.loads(path.read_text())
+  except (OSError, ValueError) as error:
+    raise DataError(f"{path} is damaged: {_one_line(error)}") from error
+  if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    raise DataError(f"{path} is damaged: it is no list of names")
+  return tuple(names)
 
 
 def _checked(path: epath.Path, columns: Mapping[str, np.ndarray | list]) -> Columns:
@@ -327,3 +371,10 @@ class Digits(Source):
     order = np.arange(num) if self.permutation is None else np.random.RandomState(self.permutation).permutation(num)
     part = order[:self.num_train] if self.split == "train" else order[self.num_train:]
     return Columns({"inputs": images[part], "labels": labels[part]})
+
+  def intake(self, data_dir: str | None) -> Intake:
+    """Pictures of any size, a digit that fills them each. The levels 0 to 16 are the grey levels 0, 15, ... 240."""
+    transforms = (DecodeImage(colour="grey"), BrightOnDark(), Resize(size=(8, 8), library="pillow", interpolation="area"),
+                  Reshape(shape=(8, 8)), Cast(dtype="float64"), Scale(factor=1 / 15))
+    return Intake(examples=self.open(data_dir), transforms=transforms,
+                  file=lambda example: png((example["inputs"] * 15).astype(np.uint8)))

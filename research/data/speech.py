@@ -15,7 +15,10 @@ from etils import epath
 
 from research.data.examples import Columns, DataError, Examples
 from research.data.sources import JSONL, Source, find
+from research.data.tokenized import Tokenized, Tokens
+from research.data.vocabulary import Trained
 from research.preprocessing.audio import AudioError, seconds
+from research.preprocessing.text.training import TokenizerTraining
 from research.preprocessing.transform import Features
 
 _SECONDS = ("seconds", "duration")  # fields of a list that say how long an example lasts
@@ -46,7 +49,10 @@ class AudioFiles(Examples):
 
   def read(self, indices: np.ndarray) -> Features:
     records = [(self._root / self._files[i]).read_bytes() for i in indices]
-    return {"record": records, **(self._columns.read(indices) if self._columns else {})}
+    return {"record": records, **self.raw(indices)}
+
+  def raw(self, indices: np.ndarray) -> Features:
+    return self._columns.read(indices) if self._columns else {}
 
   def key(self, index: int) -> str:
     return self._keys[index]
@@ -235,6 +241,19 @@ class _Sequences(Columns):
   @property
   def lengths(self) -> dict[str, np.ndarray]:
     return self._lengths
+
+
+def transcribed(source: Source, labels: TokenizerTraining, corpus: Source, *, audio: str = "record") -> Tokenized:
+  """Speech and its `text` as `targets`.
+
+  Args:
+    source: the speech.
+    labels: what a text is made of.
+    corpus: the texts that these are taken from: the training split, for all splits.
+    audio: the feature that holds the speech.
+  """
+  return Tokenized(source=source, keep=(audio,), features=(
+      Tokens(name="targets", text="text", tokenizer=Trained(settings=labels, corpus=corpus)),))
 
 
 def _table(path: epath.Path, fields: tuple[str, ...]) -> list[dict[str, str]]:

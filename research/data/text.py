@@ -9,6 +9,7 @@ from etils import epath
 
 from research.config import ConfigError
 from research.data.examples import Columns, DataError, Examples
+from research.data.intake import Intake
 from research.data.sources import Source, find
 from research.preprocessing.transform import Features, Transform, apply
 
@@ -151,6 +152,9 @@ class Transformed(Source):
 
   def class_names(self, data_dir: str | None) -> tuple[str, ...] | None:
     return self.source.class_names(data_dir)
+
+  def intake(self, data_dir: str | None) -> Intake:
+    return self.source.intake(data_dir).then(self.transforms).part(self)
 
 
 class _TransformedExamples(Examples):

@@ -17,13 +17,15 @@ from etils import epath
 from research.config import ConfigError
 from research.data import cache
 from research.data.examples import DataError, Examples, warn_once
+from research.data.intake import Intake
 from research.data.sources import Source
 from research.data.text import Transformed, texts_of
 from research.data.vocabulary import TokenizerSource
 from research.preprocessing.text.base import Tokenizer, digest
+from research.preprocessing.text.encoding import Encode, marked
 from research.preprocessing.transform import Features
 
-_FORMAT = 1  # of the cache's files and of what is in them: a higher number makes all of them anew
+_FORMAT = 2  # of the cache's files and of what is in them: a higher number makes all of them anew
 _BLOCK, _MANY = 2000, 100_000
 _SECONDS_BETWEEN_LINES = 20
 
@@ -41,6 +43,7 @@ class Tokens:
     bos: whether the begin id comes first.
     eos: whether the end id comes last.
     max_length: longer ones are cut, begin and end counted in but kept; of a pair, the longer text loses. None cuts none.
+    counted: the field whose bytes and words language models are scored by (see TokenWindows); None for `text`.
   """
 
   name: str
@@ -51,6 +54,7 @@ class Tokens:
   bos: bool = False
   eos: bool = False
   max_length: int | None = None
+  counted: str | None = None
 
   def __post_init__(self):
     between = 0 if self.pair is None else self.separators
@@ -101,22 +105,30 @@ class Tokenized(Source):
   def class_names(self, data_dir: str | None) -> tuple[str, ...] | None:
     return self.source.class_names(data_dir)
 
+  def intake(self, data_dir: str | None) -> Intake:
+    settings = lambda f: {k.name: getattr(f, k.name) for k in dataclasses.fields(f) if k.name not in ("tokenizer", "counted")}
+    encode = tuple(Encode(tokenizer=f"tokenizers/{f.name}", **settings(f)) for f in self.features)
+    tokenizers = {f"tokenizers/{f.name}": f.tokenizer.open(data_dir) for f in self.features}
+    return self.source.intake(data_dir).then(encode, tokenizers=tokenizers).part(self)
+
 
 class RaggedFile:
   """Sequences of unequal lengths in a file: all of them one after another, and where each begins.
 
   Args:
-    path: without suffix; `.ids` holds the numbers, `.offsets.npy` the n + 1 offsets, `.json` their type.
+    path: without suffix; `.ids` holds the numbers, `.offsets.npy` the n + 1 offsets, `.json` their type, `.sizes.npy` sizes.
 
   Attributes:
     ids: all of them, mapped into memory.
     offsets: (n + 1,) int64.
+    sizes: (2, n) int64, the bytes in UTF-8 and the words, as blanks part them, of each whole text (of a pair, of the first).
   """
 
   def __init__(self, path: pathlib.Path):
     self._path = path
     dtype = np.dtype(json.loads(path.with_suffix(".json").read_text())["dtype"])
     self.offsets = np.asarray(np.load(path.with_suffix(".offsets.npy"), mmap_mode="r"))
+    self.sizes = np.asarray(np.load(path.with_suffix(".sizes.npy"), mmap_mode="r"))
     size = path.with_suffix(".ids").stat().st_size
     if size != self.offsets[-1] * dtype.itemsize:
       raise DataError(f"{path.with_suffix('.ids')} is damaged: remove the folder {path.parent}, it is made anew")
@@ -151,7 +163,8 @@ class TokenizedExamples(Examples):
 
   @property
   def lengths(self) -> dict[str, np.ndarray]:
-    return {name: np.diff(column.offsets) for name, column in self.columns.items()}
+    kept = {name: length for name, length in self._examples.lengths.items() if name in self._keep}
+    return {**kept, **{name: np.diff(column.offsets) for name, column in self.columns.items()}}
 
   @property
   def tokenizers(self) -> dict[str, Tokenizer]:
@@ -168,7 +181,7 @@ class TokenizedExamples(Examples):
     return {**ids, **{name: others[name] for name in self._keep}}
 
   def raw(self, indices: np.ndarray) -> Features:
-    return self._examples.read(indices)
+    return self._examples.raw(indices)
 
   def key(self, index: int) -> str:
     return self._examples.key(index)
@@ -192,10 +205,11 @@ def _tell(feature: Tokens, counts: dict, num: int) -> None:
 
 @dataclasses.dataclass
 class _Part:
-  """A feature of some consecutive examples: their ids one after another, their lengths, and what is told of them."""
+  """A feature of some consecutive examples: their ids one after another, their lengths, sizes, and what is told of them."""
 
   ids: np.ndarray
   lengths: np.ndarray
+  sizes: np.ndarray
   empty: int
   truncated: int
 
@@ -207,36 +221,21 @@ class _Encoder:
     self._examples, self._features, self._tokenizers, self.block = examples, features, tokenizers, block
 
   def __call__(self, start: int) -> list[_Part]:
-    read = self._examples.read(np.arange(start, min(start + self.block, len(self._examples))))
+    read = self._examples.raw(np.arange(start, min(start + self.block, len(self._examples))))
     return [self._encode(feature, read, start) for feature in self._features]
 
   def _encode(self, feature: Tokens, read: Features, start: int) -> _Part:
     tokenizer = self._tokenizers[feature.name]
     key = self._examples.key(start)
-    first = tokenizer.encode(texts_of(read, feature.text, key))
-    second = [None] * len(first) if feature.pair is None else tokenizer.encode(texts_of(read, feature.pair, key))
-    marks = lambda id, count: np.full(count, -1 if id is None else id, np.int32)
-    before, after = marks(tokenizer.bos_id, int(feature.bos)), marks(tokenizer.eos_id, int(feature.eos))
-    between = marks(tokenizer.eos_id, feature.separators)
-    rows, empty, truncated = [], 0, 0
-    for a, b in zip(first, second):
-      empty += not len(a) and not (b is not None and len(b))
-      parts = [before, a, after] if b is None else [before, a, between, b, after]
-      over = 0 if feature.max_length is None else sum(map(len, parts)) - feature.max_length
-      if over > 0:
-        truncated += 1
-        parts = [before, a[:len(a) - over], after] if b is None else [before, *_shorten(a, b, over, between), after]
-      rows.append(np.concatenate(parts))
+    first = texts_of(read, feature.text, key)
+    second = None if feature.pair is None else texts_of(read, feature.pair, key)
+    rows, empty, truncated = marked(tokenizer, first, second, separators=feature.separators, bos=feature.bos, eos=feature.eos,
+                                    max_length=feature.max_length)
     dtype = np.uint16 if tokenizer.vocab_size <= 2**16 else np.int32
-    return _Part(np.concatenate(rows).astype(dtype), np.array([len(row) for row in rows], np.int64), empty, truncated)
-
-
-def _shorten(a: np.ndarray, b: np.ndarray, over: int, between: np.ndarray) -> list[np.ndarray]:
-  """Cuts `over` ids off the ends of a and b, so that the longer of them loses first."""
-  left = max(len(a) + len(b) - over, 0)
-  keep_a = min(len(a), max(left - len(b), (left + 1) // 2))
-  keep_b = min(len(b), left - keep_a)
-  return [a[:keep_a], between, b[:keep_b]]
+    counted = first if feature.counted is None else texts_of(read, feature.counted, key)
+    sizes = np.array([[len(text.encode()) for text in counted], [len(text.split()) for text in counted]], np.int64)
+    lengths = np.array([len(row) for row in rows], np.int64)
+    return _Part(np.concatenate(rows).astype(dtype), lengths, sizes, empty, truncated)
 
 
 def _write(folder: pathlib.Path, examples: Examples, features: tuple[Tokens, ...], tokenizers: dict[str, Tokenizer],
@@ -244,7 +243,7 @@ def _write(folder: pathlib.Path, examples: Examples, features: tuple[Tokens, ...
   """Tokenizes all examples into the files of RaggedFile; what is written need not fit into memory."""
   num = len(examples)
   encoder = _Encoder(examples, features, tokenizers, _BLOCK)
-  lengths: dict[str, list[np.ndarray]] = {feature.name: [] for feature in features}
+  lengths, sizes = ({feature.name: [] for feature in features} for _ in range(2))
   dtypes: dict[str, str] = {}
   counts = {feature.name: {"empty": 0, "truncated": 0} for feature in features}
   files = {feature.name: (folder / f"{feature.name}.ids").open("wb") for feature in features}
@@ -253,6 +252,7 @@ def _write(folder: pathlib.Path, examples: Examples, features: tuple[Tokens, ...
       for feature, part in zip(features, parts, strict=True):
         files[feature.name].write(part.ids.tobytes())
         lengths[feature.name].append(part.lengths)
+        sizes[feature.name].append(part.sizes)
         dtypes[feature.name] = part.ids.dtype.name
         counts[feature.name]["empty"] += part.empty
         counts[feature.name]["truncated"] += part.truncated
@@ -261,6 +261,7 @@ def _write(folder: pathlib.Path, examples: Examples, features: tuple[Tokens, ...
       file.close()
   for name, found in lengths.items():
     np.save(folder / f"{name}.offsets.npy", np.cumsum(np.concatenate([[0], *found]), dtype=np.int64))
+    np.save(folder / f"{name}.sizes.npy", np.concatenate(sizes[name], axis=1))
     (folder / f"{name}.json").write_text(json.dumps({"dtype": dtypes[name], **counts[name]}))
 
 

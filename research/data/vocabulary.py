@@ -97,7 +97,7 @@ class Trained(TokenizerSource):
 def _texts(examples: Examples, name: str) -> Iterator[str]:
   for start in range(0, len(examples), _BLOCK):
     indices = np.arange(start, min(start + _BLOCK, len(examples)))
-    yield from texts_of(examples.read(indices), name, examples.key(start))
+    yield from texts_of(examples.raw(indices), name, examples.key(start))
 
 
 @functools.lru_cache(maxsize=16)  # the splits share one

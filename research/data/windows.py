@@ -8,16 +8,20 @@ from etils import epath
 
 from research.config import ConfigError
 from research.data.examples import DataError, Examples
+from research.data.intake import Intake
 from research.data.sources import Source
 from research.data.tokenized import RaggedFile, Tokenized
 from research.preprocessing.text.base import Tokenizer
+from research.preprocessing.text.encoding import Encode
 from research.preprocessing.transform import Features
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenWindows(Source):
   """Windows over tokenized documents: `inputs` (T,), `targets` (T,) int32, each one token on, `segments` (T,) int32, the
-  number of the document within the window from 1, 0 for padding, and `weights` (T,) float32, 1 where a target counts.
+  number of the document within the window from 1, 0 for padding, and `weights` (T,) float32, 1 where a target counts. `bytes`
+  and `words`, float32, say how much text the targets are that count: every target of a document has an equal share of it, so
+  that all windows together have exactly the bytes (UTF-8) and words (as blanks part them) of all documents.
 
   "stream": the documents one after another, cut every `stride` tokens; a target may be the first token of the next document.
   Only the last window can have padding. With stride=1 every offset is an example, which with `Data(replacement=True)` is how
@@ -66,6 +70,15 @@ class TokenWindows(Source):
       raise DataError(f"TokenWindows: the {stop - self.source.skip} documents have no two tokens in a row")
     return windows
 
+  def intake(self, data_dir: str | None) -> Intake:
+    """A prompt: a text whose end mark is still to come. The examples are the first halves of windows."""
+    (tokens,) = self.source.features
+    inner, windows = self.source.intake(data_dir), self.open(data_dir)
+    *before, encode = inner.transforms
+    assert isinstance(encode, Encode)
+    prompts = _Prompts(windows, next(iter(inner.tokenizers.values())), tokens.text)
+    return dataclasses.replace(inner, examples=prompts, transforms=(*before, dataclasses.replace(encode, eos=False)))
+
   def files(self, data_dir: str | None) -> tuple[epath.Path, ...]:
     return self.source.files(data_dir)
 
@@ -78,10 +91,29 @@ class _Windows(Examples):
   def __init__(self, tokens: RaggedFile, part: slice, tokenizer: Tokenizer, length: int):
     self._tokens, self._tokenizer, self._length = tokens, tokenizer, length
     self._offsets = np.array(tokens.offsets[part.start:part.stop + 1])
+    self._sizes_2D = np.array(tokens.sizes[:, part])
 
   @property
   def tokenizers(self) -> dict[str, Tokenizer]:
     return {"inputs": self._tokenizer, "targets": self._tokenizer}
+
+  def _shares(self, num_targets_D: np.ndarray) -> np.ndarray:
+    """(2, D) float32: the bytes and words of a target of each document."""
+    return (self._sizes_2D / np.maximum(num_targets_D, 1)).astype(np.float32)
+
+
+class _Prompts(Examples):
+  """The first halves of windows as texts."""
+
+  def __init__(self, windows: Examples, tokenizer: Tokenizer, text: str):
+    self._windows, self._tokenizer, self._text = windows, tokenizer, text
+
+  def __len__(self) -> int:
+    return len(self._windows)
+
+  def read(self, indices: np.ndarray) -> Features:
+    tokens_BT = np.asarray(self._windows.read(indices)["inputs"])
+    return {self._text: self._tokenizer.decode(list(tokens_BT[:, :tokens_BT.shape[1] // 2]))}
 
 
 class _Stream(_Windows):
@@ -91,6 +123,8 @@ class _Stream(_Windows):
     self._stride, self._only_new = stride, only_new
     num_targets = int(self._offsets[-1] - self._offsets[0]) - 1
     self._num = 0 if num_targets < 1 else 1 + max(-(-(num_targets - length) // stride), 0)
+    first = np.searchsorted(self._offsets, self._offsets[0], side="right") - 1  # whose first token is no target
+    self._shares_2D = self._shares(np.diff(self._offsets) - (np.arange(len(self._offsets) - 1) == first))
 
   def __len__(self) -> int:
     return self._num
@@ -105,9 +139,11 @@ class _Stream(_Windows):
     counts_BT = real_BT
     if self._only_new:
       counts_BT = real_BT & ((np.arange(self._length) >= self._length - self._stride) | (indices[:, None] == 0))
+    of_target_BT = np.searchsorted(self._offsets, np.minimum(at_BT + 1, last), side="right") - 1
+    num_bytes_B, num_words_B = (self._shares_2D[:, of_target_BT] * counts_BT).sum(-1)
     return {"inputs": inputs_BT * real_BT, "targets": targets_BT * real_BT,
             "segments": ((document_BT - document_BT[:, :1] + 1) * real_BT).astype(np.int32),
-            "weights": counts_BT.astype(np.float32)}
+            "weights": counts_BT.astype(np.float32), "bytes": num_bytes_B, "words": num_words_B}
 
 
 class _Packed(_Windows):
@@ -117,20 +153,25 @@ class _Packed(_Windows):
     starts, sizes = pieces(self._offsets, length)
     order, self._ends = best_fit(sizes, length)
     self._starts, self._sizes = starts[order], sizes[order]
+    document_P = np.searchsorted(self._offsets, self._starts, side="right") - 1
+    self._shares_2P = self._shares(np.diff(self._offsets) - 1)[:, document_P] * self._sizes
 
   def __len__(self) -> int:
     return len(self._ends) - 1
 
   def read(self, indices: np.ndarray) -> Features:
     inputs, targets, segments = (np.zeros((len(indices), self._length), np.int32) for _ in range(3))
+    texts_2B = np.zeros((2, len(indices)), np.float32)
     for row, index in enumerate(indices.tolist()):
       at = 0
       for number, piece in enumerate(range(self._ends[index], self._ends[index + 1]), 1):
         start, size = self._starts[piece], self._sizes[piece]
         ids, where = self._tokens.ids[start:start + size + 1], slice(at, at + size)
         inputs[row, where], targets[row, where], segments[row, where] = ids[:-1], ids[1:], number
+        texts_2B[:, row] += self._shares_2P[:, piece]
         at += size
-    return {"inputs": inputs, "targets": targets, "segments": segments, "weights": (segments > 0).astype(np.float32)}
+    return {"inputs": inputs, "targets": targets, "segments": segments, "weights": (segments > 0).astype(np.float32),
+            "bytes": texts_2B[0], "words": texts_2B[1]}
 
 
 def pieces(offsets: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

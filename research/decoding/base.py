@@ -62,6 +62,7 @@ class Requests:
     lengths_B: the prompts' lengths.
     limits_B: the most new tokens, the end's token included; 0 for a row that only fills the batch.
     keys_B: a random key each, which sampling draws from.
+    temperatures_B, top_p_B: how each is sampled, for `AsRequested`; otherwise None.
   """
 
   inputs: Any
@@ -69,6 +70,8 @@ class Requests:
   lengths_B: jax.Array
   limits_B: jax.Array
   keys_B: jax.Array
+  temperatures_B: jax.Array | None = None
+  top_p_B: jax.Array | None = None
 
 
 @jax.tree_util.register_dataclass

@@ -53,8 +53,9 @@ def argmax(x_RV: jax.Array) -> jax.Array:
   return top_k(x_RV, 1)[1][:, 0]
 
 
-def nucleus(weights_RV: jax.Array, share: float) -> jax.Array:
-  """True for the fewest of the largest weights (of equal ones all) that sum to at least this share; weights are from 0 to 1.
+def nucleus(weights_RV: jax.Array, share: float | jax.Array) -> jax.Array:
+  """True for the fewest of the largest weights (of equal ones all) that sum to at least this share (one, or (R,)); weights are
+  from 0 to 1.
 
   Of numbers that are not negative the order is that of their bits: thirty halvings find the largest value above which there is
   at least that share.

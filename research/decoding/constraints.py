@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from research.config import ConfigError
+from research.decoding.timestamps import Timestamps
 
 NONE = -1
 
@@ -27,6 +28,7 @@ class Constraints:
     forced_first: the first new token, the target language's often (forced_bos_token_id; for prompts of one token).
     forced_last: the last token where a hypothesis is as long as it may be (forced_eos_token_id).
     banned_first: tokens that do not come first; after a forced first one, not second (begin_suppress_tokens).
+    timestamps: Whisper's rules of when times are said; None for a vocabulary without times.
   """
 
   repetition_penalty: float = 1.0
@@ -36,6 +38,7 @@ class Constraints:
   forced_first: int | None = None
   forced_last: int | None = None
   banned_first: tuple[int, ...] = ()
+  timestamps: Timestamps | None = None
 
   def __post_init__(self):
     if not self.repetition_penalty > 0:
@@ -58,6 +61,7 @@ class Constraints:
         f"first:{self.forced_first}": self.forced_first is not None,
         f"last:{self.forced_last}": self.forced_last is not None,
         f"banned_first:{len(self.banned_first)}": bool(self.banned_first),
+        "timestamps": self.timestamps is not None,
     }
     return "|".join(part for part, used in parts.items() if used)
 
@@ -91,6 +95,8 @@ class Constraints:
     if self.banned_first:
       first = 0 if self.forced_first is None else 1
       scores_RV = jnp.where(among(self.banned_first) & (num_new == first), -jnp.inf, scores_RV)
+    if self.timestamps is not None:
+      scores_RV = self.timestamps.apply(scores_RV, history_RC, column, num_new, end[0])
     return scores_RV
 
 

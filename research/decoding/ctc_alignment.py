@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from research.config import UserError
+from research.preprocessing.text.base import Tokenizer
 
 
 class AlignmentError(UserError):
@@ -86,3 +87,26 @@ def words(spans: Sequence[Span], word_of: Sequence[int]) -> list[Span]:
       found.setdefault(word, []).append(span)
   mean = lambda parts: sum(p.score * (p.stop - p.start) for p in parts) / sum(p.stop - p.start for p in parts)
   return [Span(parts[0].start, parts[-1].stop, mean(parts)) for parts in found.values()]
+
+
+def word_times(log_probs_TV: np.ndarray, labels_N: Sequence[int] | np.ndarray, tokenizer: Tokenizer, *,
+               frames_per_second: float, blank: int = 0) -> list[dict[str, str | float]]:
+  """When each word of a transcribed utterance was said: [{"word": "two", "start": 0.31, "end": 0.52}, ...], in seconds.
+
+  Args:
+    log_probs_TV: of the frames that count, as `jax.nn.log_softmax` gives them.
+    labels_N: the transcript.
+    tokenizer: which labels make up a word is what it makes of them: blanks part words.
+    frames_per_second: of the network's outputs.
+    blank: the output that stands for none.
+
+  Raises:
+    AlignmentError: see `align`.
+  """
+  labels = np.asarray(labels_N, np.int32)
+  begun = tokenizer.decode([labels[:n + 1] for n in range(len(labels))])
+  # A label belongs to the word that it leaves unfinished; one behind which a blank stands is that blank.
+  of = [-1 if not text.strip() or text[-1].isspace() else len(text.split()) - 1 for text in begun]
+  spans = words(align(log_probs_TV, labels, blank=blank), of)
+  return [{"word": word, "start": span.start / frames_per_second, "end": span.stop / frames_per_second}
+          for word, span in zip(begun[-1].split() if begun else (), spans, strict=True)]

@@ -1,4 +1,6 @@
-"""Prefix beam search for CTC (Graves 2012, Hannun et al. 2014), with an n-gram language model if there is one. Host code.
+"""How the outputs of a CTC network become a text: by the best path, or by prefix beam search. Host code.
+
+Prefix beam search (Graves 2012, Hannun et al. 2014) takes an n-gram language model if there is one.
 
 Where the best path adds up nothing, this adds up all alignments of a text that pass through its beam. T frames, V outputs.
 """
@@ -33,6 +35,15 @@ class Hypothesis:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class BestPath:
+  """The labels of the most probable alignment, see `research.nn.ctc.best_labels`: fast, and done on the devices."""
+
+  @property
+  def signature(self) -> str:
+    return "ctc best path"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PrefixBeamSearch:
   """The texts of highest score: ln p(text | audio) + weight · ln p(text) + bonus · its words (shallow fusion).
 
@@ -55,6 +66,10 @@ class PrefixBeamSearch:
   def __post_init__(self):
     if self.num_beams < 1:
       raise ConfigError(f"num_beams={self.num_beams}: must be 1 or more")
+
+  @property
+  def signature(self) -> str:
+    return f"ctc beam{self.num_beams}"
 
   def search(self, log_probs_TV: np.ndarray, names: Sequence[str] = (),
              language_model: NGram | None = None) -> list[Hypothesis]:

@@ -80,6 +80,26 @@ class Sampling:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class AsRequested:
+  """One text each, drawn with the temperature and the top_p of its request; a temperature of 0 is greedy decoding.
+
+  The score: the sum of the log-probabilities after constraints and before temperature, as Whisper counts it.
+  """
+
+  @property
+  def num_rows(self) -> int:
+    return 1
+
+  @property
+  def num_hypotheses(self) -> int:
+    return 1
+
+  @property
+  def signature(self) -> str:
+    return "as requested"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Beam:
   """Beam search as in Hugging Face's `generate` (transformers 5).
 
@@ -143,7 +163,7 @@ class Decoding:
     max_per_input: so many more for each position of the input, as fairseq's max_len_a.
   """
 
-  search: Greedy | Sampling | Beam = Greedy()
+  search: Greedy | Sampling | AsRequested | Beam = Greedy()
   constraints: Constraints = Constraints()
   max_new_tokens: int = 128
   max_per_input: float = 0.0

@@ -9,9 +9,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from research.data.examples import Examples
-from research.decoding.decoder import decode
 from research.metrics.base import Metric, bootstrap
-from research.tasks.text_to_text import TextToText
+from research.tasks.writing import WritingTask, references
 from research.training.program import Network
 from research.training.sharding import replicated
 
@@ -41,23 +40,20 @@ class Written:
   rows: dict[str, np.ndarray]
 
 
-def make_writer(network: Network, task: TextToText, mesh: Mesh) -> Callable:
-  """Returns a compiled (params, buffers, batch) -> (index (B,), tokens (B, S), lengths (B,)), whole on every host.
+def make_writer(network: Network, task: WritingTask, mesh: Mesh) -> Callable:
+  """Returns a compiled (params, buffers, batch) -> (index (B,), what the task writes (B, ...)), whole on every host.
 
   The index is -1 where there is no example.
   """
-  assert task.writing is not None
-  decoding = task.writing.decoding
 
   def write(params, buffers, batch):
-    most = decoding.limit(batch["source"].shape[1])
-    found = decode(network.bind(params, buffers), task.requests(batch), decoding, task.special, most)
-    return jnp.where(batch["mask"] > 0, batch["index"], -1), found.tokens_BNS[:, 0], found.lengths_BN[:, 0]
+    written = task.write(network.bind(params, buffers), network.see(batch))
+    return jnp.where(batch["mask"] > 0, batch["index"], -1), written
 
   return jax.jit(write, out_shardings=replicated(mesh))
 
 
-def write_all(writer: Callable, params, buffers, batches: Iterable, examples: Examples, task: TextToText,
+def write_all(writer: Callable, params, buffers, batches: Iterable, examples: Examples, task: WritingTask,
               between: Callable[[], None] = lambda: None) -> Written:
   """Lets a model write for every example of a split, and scores it.
 
@@ -70,13 +66,14 @@ def write_all(writer: Callable, params, buffers, batches: Iterable, examples: Ex
     between: called before each batch; may raise to break off.
   """
   assert task.writing is not None
-  tokenizer, found, queue = examples.tokenizers["targets"], {}, []
+  tokenizer, queue = examples.tokenizers["targets"], []
+  found: dict[int, str] = {}
 
   def fetch():
-    index_B, tokens_BS, lengths_B = jax.device_get(queue.pop(0))
-    for index, tokens, length in zip(index_B.tolist(), tokens_BS, lengths_B):
-      if index >= 0:
-        found[index] = tokens[:length]
+    index_B, written = jax.device_get(queue.pop(0))
+    real = np.flatnonzero(index_B >= 0)
+    texts = task.texts({name: array[real] for name, array in written.items()}, tokenizer)
+    found.update(zip(index_B[real].tolist(), texts, strict=True))
 
   for batch in batches:
     between()
@@ -87,21 +84,17 @@ def write_all(writer: Callable, params, buffers, batches: Iterable, examples: Ex
     fetch()
 
   index = np.array(sorted(found), np.int64)
-  hypotheses = tokenizer.decode([found[i] for i in index.tolist()])
+  hypotheses = [found[i] for i in index.tolist()]
   raw = examples.raw(index)
   values, intervals, metrics, rows = {}, {}, {}, {}
   for against in task.writing.against:
     texts = hypotheses if against.detokenize is None else [against.detokenize.detokenize(text) for text in hypotheses]
-    its = against.metric.rows(texts, _references(raw[against.reference]))
+    its = against.metric.rows(texts, references(raw[against.reference]))
     for name, metric in against.metric.metrics.items():
       signature = "|".join(filter(None, (metric.signature, task.writing.decoding.signature)))
       metrics[name], rows[name] = dataclasses.replace(metric, signature=signature), its[name]
       values[name] = metric.value(its[name].sum(0))
       intervals[name] = bootstrap(its[name], metric.value)
   sources = [] if task.writing.source is None else list(raw[task.writing.source])
-  return Written(index, sources, hypotheses, _references(raw[task.writing.against[0].reference]), values,
+  return Written(index, sources, hypotheses, references(raw[task.writing.against[0].reference]), values,
                  intervals, metrics, rows)
-
-
-def _references(texts) -> list[tuple[str, ...]]:
-  return [(text,) if isinstance(text, str) else tuple(text) for text in texts]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from research.interpretation.memory import bytes_of
 from research.interpretation.rewriting import replace_relu
 
 Score = Callable[[jax.Array], jax.Array]
@@ -153,11 +154,7 @@ def _mean_gradient(score: Score, x: jax.Array, point: Callable[[jax.Array], jax.
 
 
 def _bytes_per_copy(score: Score, x: jax.Array) -> int:
-  """What one more copy of the batch adds to the memory of a gradient: what is kept for the backward pass, and the
-  input and its gradient. The difference of two sizes, so that parameters, which are kept once, do not count."""
-  def kept(copies):
-    batch = jax.ShapeDtypeStruct((copies * x.shape[0], *x.shape[1:]), x.dtype)
-    saved = jax.tree.leaves(jax.eval_shape(lambda x: jax.vjp(score, x)[1], batch))
-    return sum(math.prod(s.shape) * s.dtype.itemsize for s in saved)
-
-  return kept(2) - kept(1) + 2 * x.size * x.dtype.itemsize
+  """What one more copy of the batch adds to the memory of a gradient, where there are some already: so parameters, which are
+  there once, do not count."""
+  of = lambda num: bytes_of(lambda x: gradient(score, x), num, x)
+  return of(9) - of(8)

@@ -3,11 +3,12 @@
 The model parameter test of Adebayo et al. 2018, *Sanity checks for saliency maps*.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend import core
 
 from research.rules import paths
 
@@ -33,6 +34,41 @@ def cascade(params: Any, fresh: Any, layers: Sequence[str]) -> Iterator[tuple[st
   for layer in layers:
     values |= {path: new[path] for path in covered[layer]}
     yield layer, jax.tree.unflatten(jax.tree.structure(params), list(values.values()))
+
+
+def independent(params: Any, fresh: Any, layers: Sequence[Sequence[str]]) -> Iterator[Any]:
+  """Yields the trained parameters with one group of layers replaced by its fresh values, each group in turn."""
+  values, new = paths(params), paths(fresh)
+  for group in layers:
+    inside = {path: new[path] for path in values if any(f"{path}/".startswith(f"{layer}/") for layer in group)}
+    yield jax.tree.unflatten(jax.tree.structure(params), list((values | inside).values()))
+
+
+def layers_from_the_top(function: Callable[[Any], Any], params: Any) -> list[str]:
+  """The modules that hold parameters, as paths, the one used last by `function` first: what `cascade` takes.
+
+  Args:
+    function: of the parameters; it is only traced.
+    params: the parameters.
+  """
+  jaxpr = jax.make_jaxpr(function)(params).jaxpr
+  names = list(paths(params))
+  # A cast to the format of the computation is no use of a parameter yet.
+  holds, used = dict(zip(jaxpr.invars, names, strict=True)), {}
+  for position, eqn in enumerate(jaxpr.eqns):
+    for v in eqn.invars:
+      name = None if isinstance(v, core.Literal) else holds.get(v)
+      if name is None:
+        continue
+      if eqn.primitive.name == "convert_element_type":
+        holds[eqn.outvars[0]] = name
+      else:
+        used.setdefault(name, position)
+  layers: dict[str, int] = {}
+  for name in names:
+    layer = name.rpartition("/")[0] or name
+    layers[layer] = max(layers.get(layer, -1), used.get(name, -1))
+  return sorted(layers, key=lambda layer: -layers[layer])
 
 
 def spearman(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -62,15 +62,49 @@ class ErrorRate:
     parts = name.upper(), spaces, f"normalizer:{self.normalizer}", self.protocol
     return {name: Metric(error_rate, "|".join(filter(None, parts)), "lower")}
 
-  def rows(self, hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, np.ndarray]:
-    """Substitutions, deletions, insertions and reference length of each utterance (N, 4)."""
-    assert len(hypotheses) == len(references), (len(hypotheses), len(references))
-    rows = [edits(self._units(reference), self._units(hypothesis)) for reference, hypothesis in zip(references, hypotheses)]
+  def rows(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+    """Substitutions, deletions, insertions and reference length (N, 4) of each utterance, which has one reference."""
+    rows = [edits(self.units(reference), self.units(hypothesis))
+            for (reference,), hypothesis in zip(references, hypotheses, strict=True)]
     return {name: np.stack(rows) if rows else np.zeros((0, 4), np.int64) for name in self.metrics}
 
-  def _units(self, text: str) -> Sequence[str]:
+  def units(self, text: str) -> Sequence[str]:
+    """What of a text is compared."""
     words = _normalize(self.normalizer)(text).split()
     return words if self.unit == "word" else (" " if self.unit == "character" else "").join(words)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BelowUnigram:
+  """By how much an error rate lies below that of texts which hear nothing: "NAME_below_unigram", in points of %.
+
+  A text that hears nothing has as many units as the reference, drawn from the frequencies of all references: it is told more
+  than any model is. Rows (its edits, the model's, the reference's length): a bootstrap sees both on the same utterances.
+
+  Attributes:
+    rate: the error rate.
+    seed: of the draws.
+  """
+
+  rate: ErrorRate = ErrorRate(unit="character")
+  seed: int = 0
+
+  @property
+  def metrics(self) -> dict[str, Metric]:
+    (name, metric), = self.rate.metrics.items()
+    points = lambda sums: float(100 * (sums[0] - sums[1]) / sums[2]) if sums[2] else float("nan")
+    return {f"{name}_below_unigram": Metric(points, metric.signature, "higher")}
+
+  def rows(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+    """(N, 3); see above."""
+    known, rng = [list(self.rate.units(reference)) for reference, in references], np.random.default_rng(self.seed)
+    everything = [unit for units in known for unit in units]
+    rows = []
+    for units, hypothesis in zip(known, hypotheses, strict=True):
+      drawn = [everything[i] for i in rng.integers(len(everything), size=len(units))]
+      deaf, ours = edits(units, drawn), edits(units, list(self.rate.units(hypothesis)))
+      rows.append([deaf[:LENGTH].sum(), ours[:LENGTH].sum(), len(units)])
+    return {next(iter(self.metrics)): np.array(rows, np.int64).reshape(-1, 3)}
 
 
 @functools.cache

@@ -68,7 +68,7 @@ def table(config: encoder_decoder.Config) -> Table:
       rows += norm_rows(f"{theirs}.layernorm_embedding", f"{embedding}/norm", "torch")
   for word, stack in (("encoder", config.encoder), ("decoder", config.decoder)):
     for i in range(stack.num_layers):
-      rows += _layer_rows(f"model.{word}.layers.{i}", f"{word}/layers/{i}", cross=stack.block.cross)
+      rows += layer_rows(f"model.{word}.layers.{i}", f"{word}/layers/{i}", cross=stack.block.cross)
     if stack.norm_last:
       rows += norm_rows(f"model.{word}.layer_norm", f"{word}/norm", "torch")
   if config.output_bias:
@@ -92,12 +92,13 @@ def _token_rows(config):
   return rows if config.tied else [*rows, Row(*last, "head/embedding")]
 
 
-def _layer_rows(theirs, ours, *, cross):
+def layer_rows(theirs: str, ours: str, *, cross: bool, key_bias: bool = True) -> list[Row]:
+  """Names of a layer's parameters."""
   rows = []
   for name, word in (("self_attn", "attention"), ("encoder_attn", "cross"))[:1 + cross]:
     for part in ("query", "key", "value", "out"):
       short = "out" if part == "out" else part[0]
-      rows += torch_rows(f"{theirs}.{name}.{short}_proj", f"{ours}/{word}/{part}", "linear")
+      rows += torch_rows(f"{theirs}.{name}.{short}_proj", f"{ours}/{word}/{part}", "linear", bias=key_bias or part != "key")
     rows += norm_rows(f"{theirs}.{name}_layer_norm", f"{ours}/{word}_norm", "torch")
   rows += torch_rows(f"{theirs}.fc1", f"{ours}/mlp/up", "linear") + torch_rows(f"{theirs}.fc2", f"{ours}/mlp/down", "linear")
   return [*rows, *norm_rows(f"{theirs}.final_layer_norm", f"{ours}/mlp_norm", "torch")]

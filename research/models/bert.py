@@ -28,7 +28,7 @@ class Config(text_encoder.Config):
       unused += [r"cls\.seq_relationship\..*", r"cls\.predictions\.decoder\..*", r"(bert\.)?pooler\..*", r"classifier\..*"]
     else:
       rows += torch_rows("classifier", "head", "linear")
-      unused += [r"cls\..*", *([r"(bert\.)?pooler\..*"] if self.head == "mean" else [])]
+      unused += [r"cls\..*", *([r"(bert\.)?pooler\..*"] if self.head != "first" else [])]
     return {"hf": Table(tuple(rows), tuple(unused), prefix="bert.", older=OLDER)}
 
 
@@ -101,9 +101,10 @@ def from_huggingface(settings: Mapping[str, Any]) -> Config:
   return read_huggingface(Config, Settings(settings, "bert"), offset=0)
 
 
-def of_tokens(architectures: Sequence[str] | None) -> bool:
-  """Whether a config.json's head is that of masked language modeling."""
-  return any(name.endswith(("ForMaskedLM", "ForPreTraining")) for name in architectures or ())
+def head_of(architectures: Sequence[str] | None) -> str:
+  """Which head a config.json has; a classifier's where it does not say."""
+  heads = {"ForMaskedLM": "tokens", "ForPreTraining": "tokens", "ForTokenClassification": "each"}
+  return next((head for word, head in heads.items() for name in architectures or () if name.endswith(word)), "first")
 
 
 def read_huggingface(cls, read: Settings, *, offset: int):
@@ -111,7 +112,7 @@ def read_huggingface(cls, read: Settings, *, offset: int):
   for name, allowed in (("position_embedding_type", "absolute"), ("is_decoder", False), ("add_cross_attention", False),
                         ("tie_word_embeddings", True), ("is_encoder_decoder", False)):
     read.only(name, allowed)
-  head = "tokens" if of_tokens(read.get("architectures", default=None)) else "first"
+  head = head_of(read.get("architectures", default=None))
   dropout = read.get("hidden_dropout_prob", default=0.1)
   head_dropout = read.get("classifier_dropout", default=None)
   head_dropout = dropout if head_dropout is None else head_dropout
@@ -151,7 +152,7 @@ def write_huggingface(config: text_encoder.Config, vocab_size: int, num_labels: 
   """The same for BERT or RoBERTa."""
   block, embedding = config.encoder.block, config.embedding
   labels = {str(i): f"LABEL_{i}" for i in range(num_labels)}
-  head = "MaskedLM" if config.head == "tokens" else "SequenceClassification"
+  head = {"tokens": "MaskedLM", "each": "TokenClassification"}.get(config.head, "SequenceClassification")
   return {
       "model_type": kind, "architectures": [f"{called}For{head}"], "vocab_size": vocab_size, "hidden_size": block.dim,
       "num_hidden_layers": config.encoder.num_layers, "num_attention_heads": block.num_heads,

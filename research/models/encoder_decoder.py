@@ -62,11 +62,8 @@ class EncoderDecoder(nnx.Module):
 
   def __init__(self, config: Config, inputs, num_outputs: int, rngs: nnx.Rngs):
     self.config, dtype, dim = config, parameter_dtype(inputs[0].dtype), config.embedding.dim
-    table = lambda: TokenEmbedding(config.embedding, num_outputs, dtype=dtype, rngs=rngs)
-    self.target_embedding = table()
-    self.source_embedding = TokenEmbedding(config.embedding, config.source_size or num_outputs, dtype=dtype, rngs=rngs)
-    if config.source_size is None:
-      self.source_embedding.tokens = self.target_embedding.tokens
+    self.target_embedding = TokenEmbedding(config.embedding, num_outputs, dtype=dtype, rngs=rngs)
+    self.source_embedding = self._source_layer(num_outputs, dtype=dtype, rngs=rngs)
     self.encoder = Stack(config.encoder, dtype=dtype, rngs=rngs)
     self.decoder = Stack(config.decoder, dtype=dtype, rngs=rngs)
     if not config.tied:
@@ -74,23 +71,30 @@ class EncoderDecoder(nnx.Module):
     if config.output_bias:
       self.output_bias = nnx.Variable(jnp.zeros(num_outputs, dtype))
 
-  def __call__(self, source_BS: jax.Array, target_BT: jax.Array, source_mask_BS: jax.Array | None = None, *,
+  def _source_layer(self, num_outputs: int, *, dtype, rngs: nnx.Rngs) -> nnx.Module:
+    config = self.config
+    layer = TokenEmbedding(config.embedding, config.source_size or num_outputs, dtype=dtype, rngs=rngs)
+    if config.source_size is None:
+      layer.tokens = self.target_embedding.tokens
+    return layer
+
+  def __call__(self, source: jax.Array, target_BT: jax.Array, source_mask_BS: jax.Array | None = None, *,
                key: jax.Array | None = None) -> TokenScores:
     """The next target token's scores at each position.
 
     Args:
-      source_BS: integers.
+      source: integers (B, S).
       target_BT: integers, from the start token on; padding comes last, and what is before does not see it.
       source_mask_BS: True where the source is no padding.
       key: in training.
     """
-    memory_BSD = self.encode(source_BS, source_mask_BS, key=fold(key, 0))
+    memory_BSD = self.encode(source, source_mask_BS, key=fold(key, 0))
     x_BTD = self.target_embedding(target_BT, jnp.arange(target_BT.shape[1]), key=fold(key, 1))
     return self._scores(self.decoder(x_BTD, memory_BSD=memory_BSD, memory_mask_BS=source_mask_BS, key=fold(key, 2)))
 
-  def encode(self, source_BS: jax.Array, mask_BS: jax.Array | None = None, *, key: jax.Array | None = None) -> jax.Array:
+  def encode(self, source: jax.Array, mask_BS: jax.Array | None = None, *, key: jax.Array | None = None) -> jax.Array:
     """(B, S, D)."""
-    x_BSD = self.source_embedding(source_BS, jnp.arange(source_BS.shape[1]), key=fold(key, 0))
+    x_BSD = self.source_embedding(source, jnp.arange(source.shape[1]), key=fold(key, 0))
     segments_BS = None if mask_BS is None else mask_BS.astype(jnp.int32)
     return self.encoder(x_BSD, segments_BT=segments_BS, key=fold(key, 1))
 

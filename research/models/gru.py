@@ -1,13 +1,15 @@
 """A recurrent network that reads all states at once."""
 
 import dataclasses
+import functools
 
 import jax
 from flax import nnx
 
 from research.nn.dense import Dense
-from research.nn.gru import GRU, BiGRU
+from research.nn.gru import GRU
 from research.nn.initializers import Init, parameter_dtype
+from research.nn.recurrence import Bidirectional
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class Network(nnx.Module):
   def __init__(self, config: Config, inputs: jax.ShapeDtypeStruct, num_outputs: int, rngs: nnx.Rngs):
     dtype = parameter_dtype(inputs.dtype)
     _, length, dim = inputs.shape if len(inputs.shape) == 3 else (*inputs.shape, 1)
-    recurrence = BiGRU if config.bidirectional else GRU
+    recurrence = functools.partial(Bidirectional, GRU) if config.bidirectional else GRU
     self.recurrence = recurrence(dim, config.width, init=config.init, dtype=dtype, rngs=rngs)
     num_states = length * config.width * (1 + config.bidirectional)
     self.head = Dense(num_states, num_outputs, init=config.init, dtype=dtype, rngs=rngs)

@@ -89,11 +89,12 @@ def check_described(config: Any, described: Any) -> None:
 def _plain(config: Any, path: str = "") -> dict[str, Any]:
   """Settings by path, those that are None for a default with its value."""
   if isinstance(config, BlockConfig):
+    qkv_bias = config.bias if config.qkv_bias is None else config.qkv_bias
     config = dataclasses.replace(
         config, num_kv_heads=config.num_kv_heads or config.num_heads, head_dim=config.size,
         attention_scale=config.attention_scale or config.size**-0.5,
         norm_eps=config.norm_eps or {"layer": 1e-5, "rms": 1e-6}[config.norm],
-        qkv_bias=config.bias if config.qkv_bias is None else config.qkv_bias)
+        qkv_bias=qkv_bias, key_bias=qkv_bias if config.key_bias is None else config.key_bias)
   if not dataclasses.is_dataclass(config):
     return {path: config}
   fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name not in _HOW}

@@ -118,14 +118,14 @@ class Recurrent(nnx.Module):
 
   def _attending(self, layer, x_RTD, state):
     """The first layer: what it looks at depends on its state, so that it takes its inputs one by one."""
-    keys_BSH, num_sentences = self.key(state.memory_BSH), len(state.memory_BSH)
+    keys_BSH, num_sentences = self.key(state.memory_BSH), state.memory_BSH.shape[0]
 
     def step(hidden, x_RD):
       query_BNH = self.query(hidden[0]).reshape(num_sentences, -1, self.config.width)
       scores_BNS = self.score(jnp.tanh(query_BNH[:, :, None] + keys_BSH[:, None]))[..., 0]
       scores_BNS = jnp.where(state.mask_BS[:, None], scores_BNS, jnp.finfo(scores_BNS.dtype).min)
       seen_BNH = jnp.einsum("bns,bsh->bnh", jax.nn.softmax(scores_BNS), state.memory_BSH)
-      hidden = layer.advance(hidden, layer.inputs(jnp.concatenate([x_RD, seen_BNH.reshape(len(x_RD), -1)], -1)))
+      hidden = layer.advance(hidden, layer.inputs(jnp.concatenate([x_RD, seen_BNH.reshape(x_RD.shape[0], -1)], -1)))
       return hidden, hidden[0]
 
     hidden, outputs_TRH = jax.lax.scan(step, state.layers[0], jnp.swapaxes(x_RTD, 0, 1))

@@ -6,7 +6,7 @@ from typing import Any
 
 from research.config import ConfigError
 from research.models import text_encoder
-from research.models.bert import OLDER, encoder_rows, make, of_tokens, read_huggingface, write_huggingface
+from research.models.bert import OLDER, encoder_rows, head_of, make, read_huggingface, write_huggingface
 from research.models.huggingface_settings import Settings, check_described
 from research.nn.names import Row, Table, norm_rows, torch_rows
 
@@ -27,7 +27,7 @@ class Config(text_encoder.Config):
       unused += [r"lm_head\.decoder\..*", r"classifier\..*"]
     else:
       rows += torch_rows("classifier.dense", "pooler", "linear") if self.head == "first" else ()
-      rows += torch_rows("classifier.out_proj", "head", "linear")
+      rows += torch_rows("classifier" if self.head == "each" else "classifier.out_proj", "head", "linear")
       unused += [r"lm_head\..*", *([r"classifier\.dense\..*"] if self.head == "mean" else [])]
     return {"hf": Table(tuple(rows), tuple(unused), prefix="roberta.", older=OLDER)}
 
@@ -51,7 +51,7 @@ def from_huggingface(settings: Mapping[str, Any]) -> Config:
   """
   read = Settings(settings, "roberta")
   read.only("pad_token_id", 1)  # from which it counts positions
-  if of_tokens(settings.get("architectures")) and settings.get("hidden_act", "gelu") != "gelu":
+  if head_of(settings.get("architectures")) == "tokens" and settings.get("hidden_act", "gelu") != "gelu":
     raise ConfigError(f"config.json: hidden_act={settings['hidden_act']} cannot be represented: the head of tokens "
                       "has gelu, whatever the layers have")
   return read_huggingface(Config, read, offset=_OFFSET)

@@ -18,6 +18,7 @@ from research.nn.initializers import parameter_dtype
 from research.nn.norms import make_norm
 from research.nn.stack import Stack, StackConfig
 from research.nn.token_embedding import EmbeddingConfig, TokenEmbedding
+from research.nn.transformer import BlockConfig
 from research.nn.vocabulary import TokenScores
 
 
@@ -30,7 +31,7 @@ class Config:
     encoder: the layers.
     vocab_size: tokens.
     head: what is asked for: classes, of the first token through a tanh layer ("first") or of the mean over all that is no
-      padding ("mean"); or the tokens themselves ("tokens": masked language modeling).
+      padding ("mean"), or of each token ("each"); or the tokens themselves ("tokens": masked language modeling).
     pool_dropout: rate, on the first token before the tanh layer; RoBERTa has it.
     head_dropout: rate, on what the last layer of a classifier sees.
   """
@@ -38,7 +39,7 @@ class Config:
   embedding: EmbeddingConfig
   encoder: StackConfig
   vocab_size: int
-  head: Literal["first", "mean", "tokens"] = "first"
+  head: Literal["first", "mean", "each", "tokens"] = "first"
   pool_dropout: float = 0.0
   head_dropout: float = 0.0
 
@@ -60,6 +61,28 @@ class Config:
     if self.head == "tokens" and num_outputs != self.vocab_size:
       raise ConfigError(f"vocab_size={self.vocab_size}: must be the number of outputs, {num_outputs}, with head=tokens")
     return TextEncoder(self, inputs, num_outputs, rngs)
+
+
+def make(*, vocab_size: int, dim: int, num_layers: int, num_heads: int, mlp_dim: int, max_length: int, dropout: float, head,
+         attention_dropout: float = 0.0) -> Config:
+  """A small one to train from scratch: learned positions, layers that normalise first, initial values as BERT's.
+
+  Args:
+    vocab_size: tokens.
+    dim: width of the model.
+    num_layers: layers.
+    num_heads: attention heads.
+    mlp_dim: width of the two-layer networks.
+    max_length: positions.
+    dropout: rate, on the first layer's output, the branches and what the head sees.
+    head: see Config.
+    attention_dropout: rate, on attention weights.
+  """
+  block = BlockConfig(dim=dim, num_heads=num_heads, mlp_dim=mlp_dim, dropout=dropout, attention_dropout=attention_dropout,
+                      init="normal", init_scale=0.02)
+  embedding = EmbeddingConfig(dim=dim, positions="learned", max_length=max_length, norm_eps=1e-12, dropout=dropout)
+  return Config(embedding=embedding, encoder=StackConfig(num_layers=num_layers, block=block, causal=False),
+                vocab_size=vocab_size, head=head, head_dropout=dropout)
 
 
 class TextEncoder(nnx.Module):
@@ -88,7 +111,7 @@ class TextEncoder(nnx.Module):
 
   def features(self, tokens_BT: jax.Array, mask_BT: jax.Array | None = None, *, types_BT: jax.Array | None = None,
                key: jax.Array | None = None) -> jax.Array:
-    """(B, D): what a classifier's last layer sees; the mean over the text with head=tokens."""
+    """(B, D): what a classifier's last layer sees; the mean over the text with head=each and head=tokens."""
     x_BTD = self.tokens(tokens_BT, mask_BT, types_BT=types_BT, key=key)
     if self.config.head == "first":
       return jnp.tanh(self.pooler(dropout(x_BTD[:, 0], self.config.pool_dropout, fold(key, 2))))
@@ -99,7 +122,7 @@ class TextEncoder(nnx.Module):
 
   def __call__(self, tokens_BT: jax.Array, mask_BT: jax.Array | None = None, *, types_BT: jax.Array | None = None,
                key: jax.Array | None = None) -> jax.Array | TokenScores:
-    """Scores of the classes (B, C), or of the tokens at each position.
+    """Scores of the classes (B, C), with head=each (B, T, C), or of the tokens at each position.
 
     Args:
       tokens_BT: integers.
@@ -107,9 +130,11 @@ class TextEncoder(nnx.Module):
       types_BT: which of the embedding's types each position has; None for 0.
       key: in training.
     """
-    if self.config.head != "tokens":
+    if self.config.head in ("first", "mean"):
       y_BD = self.features(tokens_BT, mask_BT, types_BT=types_BT, key=key)
       return self.head(dropout(y_BD, self.config.head_dropout, fold(key, 3)))
     x_BTD = self.tokens(tokens_BT, mask_BT, types_BT=types_BT, key=key)
+    if self.config.head == "each":
+      return self.head(dropout(x_BTD, self.config.head_dropout, fold(key, 3)))
     x_BTD = self.transform_norm(ACTIVATIONS[self.config.encoder.block.activation](self.transform(x_BTD)))
     return TokenScores(x_BTD, self.embedding.tokens.embedding[...], self.output_bias[...])

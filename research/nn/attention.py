@@ -21,6 +21,7 @@ from research.nn.products import dense
 from research.nn.rotary import Rotary
 
 Implementation = Literal["plain", "chunked", "cudnn"]
+_LONG, _BLOCK = 512, 160_000  # queries and keys from which on, and scores in which, CPUs do it in blocks
 ATTENTION = "attention"  # the name under which rematerialisation finds, and keeps, what attention gives
 
 
@@ -105,7 +106,35 @@ def _as_heads(out, shape):
 
 @jax.custom_jvp
 def _attend(q_BHTK, k_BHSK, v_BHSK, mask_BHTS, bias_BHTS):
-  return _product(_weights(q_BHTK, k_BHSK, mask_BHTS, bias_BHTS).astype(v_BHSK.dtype), v_BHSK)
+  whole = lambda *args: _product(_weights(*args[:2], *args[3:]).astype(args[2].dtype), args[2])
+  args = q_BHTK, k_BHSK, v_BHSK, mask_BHTS, bias_BHTS
+  if min(q_BHTK.shape[2], k_BHSK.shape[2]) < _LONG:
+    return whole(*args)
+  return jax.lax.platform_dependent(*args, cpu=_attend_in_blocks, default=whole)
+
+
+def _attend_in_blocks(q_BHTK, k_BHSK, v_BHSK, mask_BHTS, bias_BHTS):
+  """The same, some queries of one head at a time, so that their scores stay in the cache of a CPU's core."""
+  (num, heads, length, _), num_keys = q_BHTK.shape, k_BHSK.shape[2]
+  num_blocks = -(-length * num_keys // _BLOCK)
+  block = -(-length // num_blocks)
+  end = ((0, 0), (0, 0), (0, num_blocks * block - length), (0, 0))
+  q, mask, bias = (x if x is None or x.shape[2] == 1 else jnp.pad(x, end) for x in (q_BHTK, mask_BHTS, bias_BHTS))
+
+  def of(index):
+    b, h, t = index // (heads * num_blocks), index // num_blocks % heads, index % num_blocks * block
+
+    def part(x, start, rows):
+      if x is None:
+        return None
+      at = [begin if x.shape[d] > 1 else 0 for d, begin in enumerate((b, h, start))]
+      return jax.lax.dynamic_slice(x, (*at, 0), (1, 1, min(rows, x.shape[2]), x.shape[3]))
+
+    k, v = part(k_BHSK, 0, num_keys), part(v_BHSK, 0, num_keys)
+    return _product(_weights(part(q, t, block), k, part(mask, t, block), part(bias, t, block)).astype(v.dtype), v)
+
+  out = jax.lax.map(of, jnp.arange(num * heads * num_blocks))
+  return out.reshape(num, heads, -1, v_BHSK.shape[3])[:, :, :length]
 
 
 @_attend.defjvp
@@ -156,6 +185,7 @@ class Attention(nnx.Module):
     head_dim: size of a head; None for dim / num_heads.
     bias: of the last projection.
     qkv_bias: of the others; None for that of `bias`.
+    key_bias: of the keys; None for that of `qkv_bias`. It changes no score beside another's, and Whisper does without.
     qk_norm: normalise queries and keys, each head by itself, before they are turned (Dehghani et al. 2023).
     rotary: turns queries and keys by their position.
     scale: of the scores; None for 1/√head_dim. With another, queries' weights begin with what makes the scores as large.
@@ -165,18 +195,20 @@ class Attention(nnx.Module):
   """
 
   def __init__(self, dim: int, num_heads: int, *, num_kv_heads: int | None = None, head_dim: int | None = None,
-               bias: bool = True, qkv_bias: bool | None = None, qk_norm: float | None = None, rotary: Rotary | None = None,
-               scale: float | None = None, dropout: float = 0.0, implementation: Implementation = "plain",
-               init: Init = "lecun_normal", init_scale: float = 1.0, out_scale: float = 1.0, dtype=jnp.float32,
-               rngs: nnx.Rngs):
+               bias: bool = True, qkv_bias: bool | None = None, key_bias: bool | None = None, qk_norm: float | None = None,
+               rotary: Rotary | None = None, scale: float | None = None, dropout: float = 0.0,
+               implementation: Implementation = "plain", init: Init = "lecun_normal", init_scale: float = 1.0,
+               out_scale: float = 1.0, dtype=jnp.float32, rngs: nnx.Rngs):
     num_kv_heads, head_dim = num_kv_heads or num_heads, head_dim or dim // num_heads
     assert num_heads % num_kv_heads == 0, (num_heads, num_kv_heads)
     self.num_heads, self.num_kv_heads, self.head_dim = num_heads, num_kv_heads, head_dim
     self.rotary, self.scale, self.dropout, self.implementation = rotary, scale, dropout, implementation
-    project = lambda heads, factor=1.0: Dense(dim, heads * head_dim, bias=bias if qkv_bias is None else qkv_bias, init=init,
-                                              scale=init_scale * factor, dtype=dtype, rngs=rngs)
-    self.query = project(num_heads, 1.0 if scale is None else 1 / (scale * math.sqrt(head_dim)))
-    self.key, self.value = project(num_kv_heads), project(num_kv_heads)
+    qkv_bias = bias if qkv_bias is None else qkv_bias
+    project = lambda heads, bias, factor=1.0: Dense(
+        dim, heads * head_dim, bias=bias, init=init, scale=init_scale * factor, dtype=dtype, rngs=rngs)
+    self.query = project(num_heads, qkv_bias, 1.0 if scale is None else 1 / (scale * math.sqrt(head_dim)))
+    self.key = project(num_kv_heads, qkv_bias if key_bias is None else key_bias)
+    self.value = project(num_kv_heads, qkv_bias)
     self.out = Dense(num_heads * head_dim, dim, bias=bias, init=init, scale=init_scale * out_scale, dtype=dtype, rngs=rngs)
     if qk_norm is not None:
       self.query_norm, self.key_norm = (RMSNorm(head_dim, eps=qk_norm, dtype=dtype) for _ in range(2))

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from research.nn import winograd
-from research.nn.products import product
+from research.nn.products import added, product
 
 # A number on all sides, or TensorFlow's rule: ceil(n/stride) outputs for n, and of an odd number the larger half comes last.
 Padding = Literal["SAME"] | int
@@ -105,11 +105,12 @@ def _by_patches(x_BHWC, kernel, window):
   return _plain(x_BHWC, kernel, window)
 
 
-@_by_patches.defjvp
+@functools.partial(_by_patches.defjvp, symbolic_zeros=True)
 def _by_patches_jvp(window, primals, tangents):
   # Going back, `_in_blocks` is transposed into a scan that adds up, over the blocks, (gradient of the outputs)ᵀ patches.
   (x, kernel), (dx, dkernel) = primals, tangents
-  return _by_patches(x, kernel, window), _plain(dx, kernel, window) + _in_blocks(x, dkernel, window)
+  return _by_patches(x, kernel, window), added((dx, lambda: _plain(dx, kernel, window)),
+                                               (dkernel, lambda: _in_blocks(x, dkernel, window)))
 
 
 def _in_blocks(x_BHWC, kernel, window):

@@ -6,12 +6,25 @@ blanks and one of labels, whose last entry is never entered.
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 _ZERO = -1e30  # the logarithm of nothing: finite, as the difference of two infinities is no number
 _IMPOSSIBLE = 1e29
+
+
+class Frames(NamedTuple):
+  """What a network gives for utterances: scores (B, T, V) of the outputs, and how many frames of each count (B,)."""
+
+  logits: jax.Array
+  lengths: jax.Array
+
+
+def inside(num: int, lengths_B: jax.Array) -> jax.Array:
+  """Which of so many frames count, (B, num)."""
+  return jnp.arange(num) < lengths_B[:, None]
 
 
 def ctc_loss(logits_BTV: jax.Array, lengths_B: jax.Array, labels_BN: jax.Array, label_lengths_B: jax.Array, *,
@@ -46,9 +59,9 @@ def best_labels(logits_BTV: jax.Array, lengths_B: jax.Array, *, blank: int = 0) 
   """
   best_BT = jnp.argmax(logits_BTV, axis=-1).astype(jnp.int32)
   previous_BT = jnp.pad(best_BT[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
-  counts = (best_BT != blank) & (best_BT != previous_BT) & _inside(best_BT.shape[1], lengths_B)
+  counts = (best_BT != blank) & (best_BT != previous_BT) & inside(best_BT.shape[1], lengths_B)
   places = jnp.where(counts, jnp.cumsum(counts, axis=1) - 1, best_BT.shape[1])
-  rows = jnp.arange(len(best_BT))[:, None]
+  rows = jnp.arange(best_BT.shape[0])[:, None]
   return jnp.full_like(best_BT, blank).at[rows, places].set(best_BT, mode="drop"), counts.sum(1).astype(jnp.int32)
 
 
@@ -79,7 +92,7 @@ def _forward(logits_BTV, lengths_B, labels_BN, label_lengths_B, blank):
   end_BM, from_blank_BM = _add(blank_BM, _after(label_BM))
   total_B = scale_B + jnp.take_along_axis(end_BM, label_lengths_B[:, None], axis=1)[:, 0]
   possible_B = total_B > -_IMPOSSIBLE
-  counts_BT = _inside(logits_BTV.shape[1], lengths_B) & possible_B[:, None]
+  counts_BT = inside(logits_BTV.shape[1], lengths_B) & possible_B[:, None]
   saved = log_probs_BTV, counts_BT, labels_BN, label_lengths_B, differs_BM, shares_TBM, from_blank_BM
   return jnp.where(possible_B, -total_B, jnp.inf), saved
 
@@ -111,15 +124,11 @@ def _backward(blank, saved, cotangent_B):
 _loss.defvjp(_forward, _backward)
 
 
-def _inside(num: int, lengths_B: jax.Array) -> jax.Array:
-  return jnp.arange(num) < lengths_B[:, None]
-
-
 def _emissions(log_probs_BTV, lengths_B, labels_BN, label_lengths_B, blank):
   """Logarithms (T, B) of the blank and (T, B, M) of the labels. A frame that does not count is certainly blank."""
-  inside_BT1 = _inside(log_probs_BTV.shape[1], lengths_B)[..., None]
+  inside_BT1 = inside(log_probs_BTV.shape[1], lengths_B)[..., None]
   here_BTN = jnp.take_along_axis(log_probs_BTV, labels_BN[:, None, :], axis=2)
-  here_BTN = jnp.where(inside_BT1 & _inside(labels_BN.shape[1], label_lengths_B)[:, None], here_BTN, _ZERO)
+  here_BTN = jnp.where(inside_BT1 & inside(labels_BN.shape[1], label_lengths_B)[:, None], here_BTN, _ZERO)
   blank_BT = jnp.where(inside_BT1[..., 0], log_probs_BTV[..., blank], 0)
   label_TBM = jnp.pad(jnp.swapaxes(here_BTN, 0, 1), ((0, 0), (0, 0), (0, 1)), constant_values=_ZERO)
   return jnp.maximum(blank_BT.T, _ZERO), jnp.maximum(label_TBM, _ZERO)

@@ -7,9 +7,7 @@ Kernels hold the three gates side by side, in the order r, z, n. Shapes: B examp
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
-from research.nn.initializers import Init
 from research.nn.recurrence import Recurrence
 
 
@@ -24,15 +22,3 @@ class GRU(Recurrence):
     hr, hz, hn = jnp.split(self.recurrent(h), 3, -1)
     r, z = jax.nn.sigmoid(xr + hr), jax.nn.sigmoid(xz + hz)
     return ((1 - z) * jnp.tanh(xn + r * hn) + z * h,)
-
-
-class BiGRU(nnx.Module):
-  """Both directions, side by side."""
-
-  def __init__(self, num_inputs: int, width: int, *, init: Init = "torch_uniform", dtype=jnp.float32, rngs: nnx.Rngs):
-    self.forward = GRU(num_inputs, width, init=init, dtype=dtype, rngs=rngs)
-    self.backward = GRU(num_inputs, width, reverse=True, init=init, dtype=dtype, rngs=rngs)
-
-  def __call__(self, x_BTD: jax.Array, mask_BT: jax.Array | None = None) -> jax.Array:
-    """Returns all states (B, T, 2H)."""
-    return jnp.concatenate([self.forward(x_BTD, mask_BT), self.backward(x_BTD, mask_BT)], -1)

@@ -54,13 +54,14 @@ def run(layers: nnx.Module, x: jax.Array, *shared, each: tuple = (), key: jax.Ar
   return x
 
 
-def each(layers: nnx.Module) -> Sequence[Any]:
-  """The layers one by one, as `create` made them."""
+def each(layers: nnx.Module, taken: Sequence[nnx.State] = ()) -> Sequence[Any]:
+  """The layers one by one, as `create` made them; `taken` are their parameters where that was done before."""
   if isinstance(layers, nnx.List):
     return list(layers)
   definition, states = nnx.split(layers)
   num_layers = jax.tree.leaves(states)[0].shape[0]
-  return [nnx.merge(definition, jax.tree.map(lambda x, i=i: x[i], states)) for i in range(num_layers)]
+  taken = taken or [jax.tree.map(lambda x, i=i: x[i], states) for i in range(num_layers)]
+  return [nnx.merge(definition, state, copy=True) for state in taken]
 
 
 def branch_factors(key: jax.Array | None, rate: float, *, num_layers: int, num_branches: int,

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 # How dimensions are ordered there. "same": as here. "linear": (outputs, inputs). "conv": OIHW, torch's; depthwise too.
-# "depthwise": (height, width, channels, 1), Keras'; here it is (height, width, 1, channels).
-Layout = Literal["same", "linear", "conv", "depthwise"]
+# "conv1d": the same of one dimension. "depthwise": (height, width, channels, 1), Keras'; here (height, width, 1, channels).
+Layout = Literal["same", "linear", "conv", "conv1d", "depthwise"]
 
 
 @dataclasses.dataclass(frozen=True)

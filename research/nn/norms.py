@@ -56,17 +56,22 @@ class BatchNorm(nnx.Module):
     self.bias = nnx.Param(jnp.zeros(dim, dtype))
     self.mean, self.variance = nnx.BatchStat(jnp.zeros(dim, dtype)), nnx.BatchStat(jnp.ones(dim, dtype))
 
-  def __call__(self, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
-    """x: (B, ..., dim). A key, though nothing is drawn, means training: the batch's statistics are used and noted."""
+  def __call__(self, x: jax.Array, *, mask: jax.Array | None = None, key: jax.Array | None = None) -> jax.Array:
+    """x: (B, ..., dim). A key, though nothing is drawn, means training: the batch's statistics are used and noted.
+
+    mask: (B, ...), True where there is no padding, which has no part in the statistics.
+    """
     wide = _wide(x)
     mean, variance = self.mean[...], self.variance[...]
     if key is not None and not self.frozen:
+      where = None if mask is None else mask[..., None]
       dims = tuple(range(x.ndim - 1))
-      mean = jnp.mean(wide, dims)
-      variance = jnp.mean(jnp.square(wide - mean), dims)  # jnp.var would take the mean, and its gradient, once more
-      count = x.size // x.shape[-1]
+      mean = jnp.mean(wide, dims, where=where)
+      # jnp.var would take the mean, and its gradient, once more.
+      variance = jnp.mean(jnp.square(wide - mean), dims, where=where)
+      count = x.size // x.shape[-1] if mask is None else jnp.sum(mask)
       self._note(self.mean, mean)
-      self._note(self.variance, variance * (count / max(count - 1, 1)))
+      self._note(self.variance, variance * (count / jnp.maximum(count - 1, 1)))
     factor = jax.lax.rsqrt(variance + self.eps)
     if self.scale is not None:
       factor = self.scale[...] * factor

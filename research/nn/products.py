@@ -1,7 +1,12 @@
 """Products of activations with weights, in forms whose gradients are fast."""
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from research.nn.dense import Dense
 
@@ -16,15 +21,26 @@ def product(x_ND: jax.Array, w_DE: jax.Array) -> jax.Array:
   return x_ND @ w_DE
 
 
-@product.defjvp
+@functools.partial(product.defjvp, symbolic_zeros=True)
 def _product_jvp(primals, tangents):
   # Going back, the derivative with respect to w is transposed, step by step, into the product that is wanted.
   (x, w), (dx, dw) = primals, tangents
-  if w.shape[0] <= w.shape[1]:
-    moved = jax.lax.dot_general(_transposed(x, x), dw, (((0,), (0,)), ((), ())))
-  else:
-    moved = _transposed(_transposed(dw, x) @ x.T, x)
-  return x @ w, dx @ w + moved  # not `product`: what is kept for the way back is told by the operation
+
+  def along_w():
+    if w.shape[0] <= w.shape[1]:
+      return jax.lax.dot_general(_transposed(x, x), dw, (((0,), (0,)), ((), ())))
+    return _transposed(_transposed(dw, x) @ x.T, x)
+
+  # Not `product`: what is kept for the way back is told by the operation.
+  return x @ w, added((dx, lambda: dx @ w), (dw, along_w))
+
+
+def added(*parts: tuple[Any, Callable[[], jax.Array]]) -> jax.Array:
+  """The sum of a derivative's parts, for a rule with symbolic zeros: a part whose tangent is none is not computed.
+
+  So an explanation or a frozen layer, which has no gradient of the weights, does not pay for one.
+  """
+  return functools.reduce(jnp.add, [part() for tangent, part in parts if not isinstance(tangent, SymbolicZero)])
 
 
 def _transposed(y, x):

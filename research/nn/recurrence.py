@@ -52,3 +52,16 @@ class Recurrence(nnx.Module):
   def __call__(self, x_BTD: jax.Array, mask_BT: jax.Array | None = None) -> jax.Array:
     """All outputs (B, T, H)."""
     return self.run(x_BTD, mask_BT)[0]
+
+
+class Bidirectional(nnx.Module):
+  """Both directions of a kind of recurrence, side by side."""
+
+  def __init__(self, cell: type[Recurrence], num_inputs: int, width: int, *, init: Init = "torch_uniform", dtype=jnp.float32,
+               rngs: nnx.Rngs):
+    self.forward = cell(num_inputs, width, init=init, dtype=dtype, rngs=rngs)
+    self.backward = cell(num_inputs, width, reverse=True, init=init, dtype=dtype, rngs=rngs)
+
+  def __call__(self, x_BTD: jax.Array, mask_BT: jax.Array | None = None) -> jax.Array:
+    """Returns all states (B, T, 2H)."""
+    return jnp.concatenate([self.forward(x_BTD, mask_BT), self.backward(x_BTD, mask_BT)], -1)

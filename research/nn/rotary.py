@@ -21,7 +21,9 @@ class Rotary:
     linear: positions are divided by this (Chen et al. 2023); 1 for none.
     stretch: Llama 3's way to longer texts: frequencies whose wavelength is above original_length / low are divided by this,
       those below original_length / high stay, and those between are interpolated; 1 for none.
-    low, high, original_length: see `stretch`.
+    low: see `stretch`.
+    high: see `stretch`.
+    original_length: see `stretch`.
   """
 
   base: float = 10_000.0

@@ -18,6 +18,8 @@ from research.nn.norms import make_norm
 from research.nn.relative import Relative, RelativeBias
 from research.nn.transformer import Block, BlockConfig, Context
 
+_LARGEST_COPY = 2**30  # bytes of layers that decoding holds one by one, besides the stack
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StackConfig:
@@ -97,9 +99,12 @@ class Stack(nnx.Module):
     none = jnp.zeros(num_rows, jnp.int32)
     memories = () if memory_BSD is None else tuple(
         layer.cross.keys_values(memory_BSD) for layer in layers.each(self.layers))
+    states = jax.tree.leaves(nnx.state(self.layers))
+    few = sum(x.size * x.dtype.itemsize for x in states) <= _LARGEST_COPY
     return DecodingState(
         caches=(KeysValues(empty, empty),) * self.config.num_layers, slot=jnp.int32(0), first_B=none,
-        ancestors_RS=jnp.zeros((num_rows, num_slots), jnp.int32), memories=memories, memory_mask_BS=memory_mask_BS)
+        ancestors_RS=jnp.zeros((num_rows, num_slots), jnp.int32), memories=memories, memory_mask_BS=memory_mask_BS,
+        layers=tuple(nnx.state(layer) for layer in layers.each(self.layers)) if few and self.config.scan else ())
 
   def decode(self, x_RTD: jax.Array, state: "DecodingState") -> tuple[jax.Array, "DecodingState"]:
     """Runs the T newest positions of each row. Returns (R, T, D) and the state after them."""
@@ -118,7 +123,7 @@ class Stack(nnx.Module):
         bias=None if self.config.relative is None else self.relative(queries_T, jnp.tile(keys_S, num_beams)),
         memory_mask=None if state.memory_mask_BS is None else state.memory_mask_BS[:, None, None])
     caches = []
-    for i, layer in enumerate(layers.each(self.layers)):
+    for i, layer in enumerate(layers.each(self.layers, state.layers)):
       x_RTD, cache = layer.decode(x_RTD, context, state.caches[i], state.slot, state.memories[i] if state.memories else None)
       caches.append(cache)
     state = dataclasses.replace(state, caches=tuple(caches), slot=state.slot + length, ancestors_RS=ancestors_RS)
@@ -139,6 +144,8 @@ class DecodingState:
     ancestors_RS: of each row, which of its sentence's N rows holds what it sees in a slot.
     memories: of each layer, the keys and values of what is attended to beside, of B sentences.
     memory_mask_BS: True where that is no padding.
+    layers: parameters of stacked layers one by one, as to take one of them out is a copy, which a loop would make for every
+      token; () where they are not stacked, or larger than a copy should be.
   """
 
   caches: tuple[KeysValues, ...]
@@ -147,6 +154,7 @@ class DecodingState:
   ancestors_RS: jax.Array
   memories: tuple[KeysValues, ...]
   memory_mask_BS: jax.Array | None
+  layers: tuple[nnx.State, ...] = ()
 
   def positions(self, length: int) -> jax.Array:
     """(R, T) of the next `length` tokens of each row; 0 in padding."""

@@ -43,6 +43,7 @@ class BlockConfig:
     norm_first: normalise a branch's input ("pre-norm"), not the sum after it ("post-norm").
     bias: whether dense layers have one.
     qkv_bias: whether queries, keys and values have one; None for as the others.
+    key_bias: whether keys have one; None for as queries and values.
     dropout: rate, on all branches.
     attention_dropout: rate, on attention weights; None for that of `dropout`.
     mlp_dropout: rate, inside the two-layer network.
@@ -69,6 +70,7 @@ class BlockConfig:
   norm_first: bool = True
   bias: bool = True
   qkv_bias: bool | None = None
+  key_bias: bool | None = None
   dropout: float = 0.0
   attention_dropout: float | None = None
   mlp_dropout: float = 0.0
@@ -147,7 +149,7 @@ class Block(nnx.Module):
     self.config = config
     attention = lambda **own: Attention(
         config.dim, config.num_heads, num_kv_heads=config.num_kv_heads, head_dim=config.head_dim, bias=config.bias,
-        qkv_bias=config.qkv_bias, scale=config.attention_scale, dropout=config.weights_dropout,
+        qkv_bias=config.qkv_bias, key_bias=config.key_bias, scale=config.attention_scale, dropout=config.weights_dropout,
         implementation=config.implementation, init=config.init, init_scale=config.init_scale, out_scale=config.out_scale,
         dtype=dtype, rngs=rngs, **own)
     norm = lambda: make_norm(config.norm, config.dim, eps=config.norm_eps, dtype=dtype)

@@ -12,6 +12,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from research.nn.products import added
+
 _TRANSFORMED = 2_400_000  # entries of a block's transformed tiles: they stay in the cache
 _Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -22,15 +24,15 @@ def convolve(x_BHWC: jax.Array, kernel_33CK: jax.Array, padding: _Padding) -> ja
   return _convolve(x_BHWC, kernel_33CK, padding)
 
 
-@convolve.defjvp
+@functools.partial(convolve.defjvp, symbolic_zeros=True)
 def _convolve_jvp(padding, primals, tangents):
   # The gradient of the image is again such a convolution, of the outputs' gradient. So the derivative along the image is
   # written as what is transposed into it: itself would be transposed into adding up overlapping tiles, at half the speed.
   (x, kernel), (dx, dkernel) = primals, tangents
   y = convolve(x, kernel, padding)
   opposite = ((2 - padding[0][0], 2 - padding[0][1]), (2 - padding[1][0], 2 - padding[1][1]))
-  along_image, = jax.linear_transpose(lambda g: _convolve(g, kernel, opposite, turned=True), y)(dx)
-  return y, along_image + _convolve(x, dkernel, padding)
+  along_image = lambda: jax.linear_transpose(lambda g: _convolve(g, kernel, opposite, turned=True), y)(dx)[0]
+  return y, added((dx, along_image), (dkernel, lambda: _convolve(x, dkernel, padding)))
 
 
 def _convolve(x_BHWC, kernel_33CK, padding, turned=False):

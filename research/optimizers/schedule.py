@@ -107,6 +107,22 @@ class Triangle(Linear):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TriStage(Schedule):
+  """Stays at the peak for a while, then falls exponentially (fairseq's tri_stage).
+
+  Attributes:
+    hold: how long it stays.
+    final: the factor at the end of the run.
+  """
+
+  hold: Duration
+  final: float = 0.05
+
+  def decay(self, step, warmup, length):
+    return self.final ** _progress(step, warmup + length.steps(self.hold), length)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Cosine(Schedule):
   """Falls on half a cosine (Loshchilov, Hutter 2017, one period).
 

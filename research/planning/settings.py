@@ -11,10 +11,20 @@ class Plan:
   """For which devices the training step is compiled.
 
   Attributes:
-    device: names of devices, as cpu, v5e:2x4, h100:8; the host's own where none is given.
+    device: their names, as v5e:2x4,h100:8,cpu; host is what this machine has.
+    compilations: how often the step may be compiled for each: once for the recipe as it is, more to find what else would do.
+    prices: a JSON file with prices and powers of your own, {"v5e": {"dollars": 0.6, "watts": 180}}, a chip and hour each.
   """
 
-  device: tuple[str, ...] = ()
+  device: tuple[str, ...] = ("host",)
+  compilations: int = 6
+  prices: str | None = None
+
+  def __post_init__(self):
+    if self.compilations < 1:
+      raise ConfigError(f"compilations={self.compilations}: must be 1 or more")
+    if not self.device:
+      raise ConfigError("device: name at least one")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ from typing import BinaryIO, Literal, cast
 import numpy as np
 import soundfile
 import soxr
-from etils import epath
 
 from research.config import ConfigError, UserError
 from research.preprocessing.audio_headers import Kind, is_cut_off, kind_of, mp3_samples, ogg_is_damaged
@@ -206,6 +205,8 @@ def _opened(audio: Audio) -> Generator[tuple[soundfile.SoundFile, Header]]:
 def _file(audio: Audio) -> BinaryIO:
   if isinstance(audio, bytes):
     return io.BytesIO(audio)
+  from etils import epath  # here: a bundle, which is given bytes, does without
+
   try:
     return cast(BinaryIO, epath.Path(audio).open("rb"))
   except OSError as error:

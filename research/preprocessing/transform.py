@@ -5,6 +5,7 @@ augments then does nothing, or its deterministic form (a centre crop).
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,6 +28,10 @@ class Transform:
   def __call__(self, features: Features, random: Randomness | None) -> Features:
     """Returns new features; the given ones are left as they are."""
     raise TypeError(f"{type(self).__name__} defines no __call__")
+
+  def at(self, folder: pathlib.Path) -> "Transform":
+    """The same, with the files that it needs (a tokenizer's) in this folder. The base needs none."""
+    return self
 
   def lengths(self, lengths: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The lengths (N,) of the ragged features afterwards, from those before; where chance decides, the most they can be.

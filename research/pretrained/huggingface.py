@@ -15,6 +15,9 @@ import jax
 from etils import epath
 
 from research import rules
+from research.augmentation.audio_features import AsFloat, LogMel
+from research.augmentation.base import OnDevice
+from research.augmentation.feature_normalization import NormalizeSamples
 from research.config import ConfigError, did_you_mean
 from research.preprocessing.text.base import Tokenizer, check_vocabulary
 from research.pretrained import files, weights
@@ -22,7 +25,11 @@ from research.pretrained import files, weights
 # The module in research.models that has each model_type.
 FAMILIES = {
     "bart": "bart", "bert": "bert", "gpt2": "gpt2", "llama": "llama", "marian": "marian", "mistral": "llama",
-    "pegasus": "pegasus", "qwen2": "llama", "qwen3": "llama", "roberta": "roberta", "t5": "t5"}
+    "pegasus": "pegasus", "qwen2": "llama", "qwen3": "llama", "roberta": "roberta", "t5": "t5",
+    "wav2vec2": "wav2vec2", "whisper": "whisper"}
+
+
+_FEATURES = "preprocessor_config.json"
 
 
 def settings_of(folder: str | os.PathLike, name: str = "config.json") -> dict[str, Any]:
@@ -53,10 +60,39 @@ def model_of(folder: str | os.PathLike) -> Any:
   if family == "t5" and settings.get("scale_decoder_outputs") is False:
     tensors = files.open_weights(files.find_weights(epath.Path(folder).expanduser())).tensors
     settings["tie_word_embeddings"] = "lm_head.weight" not in tensors
+  # Whether padding is told from speech is said with the features only.
+  if family == "wav2vec2" and (epath.Path(folder).expanduser() / _FEATURES).exists():
+    settings["return_attention_mask"] = settings_of(folder, _FEATURES).get("return_attention_mask", True)
   try:
     return importlib.import_module(f"research.models.{FAMILIES[family]}").from_huggingface(settings)
   except ConfigError as error:
     raise ConfigError(f"{folder}: {error}") from None
+
+
+def audio_features_of(folder: str | os.PathLike) -> tuple[OnDevice, ...]:
+  """What makes a network's inputs of samples, as the preprocessor_config.json of a folder says.
+
+  Raises:
+    UserError: there is none, or it says what we cannot do.
+  """
+  settings = settings_of(folder, _FEATURES)
+  kind, rate = settings.get("feature_extractor_type", ""), settings.get("sampling_rate", 16_000)
+  only = {"padding_value": 0.0, "padding_side": "right", "dither": 0.0}
+  match kind:
+    case "WhisperFeatureExtractor":
+      only |= {"do_normalize": False}
+      found = (LogMel(rate=rate, frame_size=settings.get("n_fft", 400), hop=settings.get("hop_length", 160),
+                      num_mels=settings.get("feature_size", 80), seconds=settings.get("chunk_length", 30)),)
+    case "Wav2Vec2FeatureExtractor":
+      only |= {"feature_size": 1}
+      found = (NormalizeSamples() if settings.get("do_normalize", True) else AsFloat(),)
+    case _:
+      raise ConfigError(f"{folder}: {_FEATURES}: feature_extractor_type={kind}: known are WhisperFeatureExtractor and "
+                        "Wav2Vec2FeatureExtractor")
+  for name, value in only.items():
+    if settings.get(name, value) not in (value, None):
+      raise ConfigError(f"{folder}: {_FEATURES}: {name}={settings[name]}: must be {value}")
+  return found
 
 
 def vocab_size_of(folder: str | os.PathLike) -> int:
@@ -102,13 +138,15 @@ def export_folder(path: str | os.PathLike, config: Any, params: Any, buffers: An
   weights.export(folder / "model.safetensors", config.tables()["hf"], params, buffers)
   if tokenizer is not None:
     _write_tokenizer(folder, tokenizer)
+  if hasattr(module, "preprocessor"):
+    _write(folder / _FEATURES, module.preprocessor(config))
   _write(folder / "generation_config.json", {**{k: v for k, v in tokens.items() if v is not None}, **(generation or {})})
   _write(folder / "config.json", {**settings, "torch_dtype": dtype})
 
 
 def _vocab_size(leaves: Mapping[str, jax.Array]) -> int:
   tables = [f"{first}/tokens/embedding" for first in ("target_embedding", "source_embedding", "embedding")]
-  return next(leaves[path].shape[0] for path in tables if path in leaves)
+  return next((leaves[path].shape[0] for path in tables if path in leaves), None) or leaves["output/kernel"].shape[1]
 
 
 def _write_tokenizer(folder: epath.Path, tokenizer: Tokenizer) -> None:

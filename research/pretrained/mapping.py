@@ -19,7 +19,7 @@ import numpy as np
 from research.nn.names import Row, Table
 from research.pretrained.files import Tensor, WeightsError, WeightsFile
 
-_ORDERS = {"linear": (1, 0), "conv": (2, 3, 1, 0), "depthwise": (0, 1, 3, 2)}  # ours from theirs
+_ORDERS = {"linear": (1, 0), "conv": (2, 3, 1, 0), "conv1d": (2, 1, 0), "depthwise": (0, 1, 3, 2)}  # ours from theirs
 _Shape = tuple[int, ...]
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 
-from research.figures import Figure, Marked, Matrix, Picture, Pictures, Table
+from research.figures import Figure, Marked, Matrix, Picture, Pictures, Shaded, Table, Utterance, Utterances
 from research.report.markup import number, run_name, table, text
 from research.studies.base import Findings
+
+Card = Matrix | Pictures | Table | Utterances
 
 
 def grid(findings: Mapping[str, Findings]) -> str:
   """A card for each title, of all runs; "" if there are none."""
-  titles: dict[str, dict[str, Matrix | Pictures | Table]] = {}
+  titles: dict[str, dict[str, Card]] = {}
   for run, its in findings.items():
     for figure in its.figures:
       if not isinstance(figure, Figure):
@@ -18,7 +20,7 @@ def grid(findings: Mapping[str, Findings]) -> str:
   return f'<div class="grid">\n{cards}\n</div>\n' if cards else ""
 
 
-def _card(title: str, by_run: Mapping[str, Matrix | Pictures | Table]) -> str:
+def _card(title: str, by_run: Mapping[str, Card]) -> str:
   (run, first), *others = by_run.items()
   bodies = _body(first) + "".join(
       f"<details><summary><small>{run_name(other)}</small></summary>{_body(its)}</details>" for other, its in others)
@@ -27,17 +29,22 @@ def _card(title: str, by_run: Mapping[str, Matrix | Pictures | Table]) -> str:
   return f'<figure class="card wide">\n<h3>{text(title)}</h3>\n{bodies}\n{caption}\n</figure>'
 
 
-def _body(figure: Matrix | Pictures | Table) -> str:
+def _body(figure: Card) -> str:
   match figure:
     case Pictures():
       return _pictures(figure)
+    case Utterances():
+      return "\n".join(map(_utterance, figure.items))
     case Matrix():
       return _matrix(figure)
     case Table():
       return table(map(text, figure.head), (map(_words, row) for row in figure.rows))
 
 
-def _words(cell: str | float | Marked) -> str:
+def _words(cell: str | float | Marked | Shaded) -> str:
+  if isinstance(cell, Shaded):
+    shade = lambda weight: f'shaded {"less" if weight < 0 else "more"}" style="--weight: {100 * min(abs(weight), 1):.0f}%'
+    return " ".join(f'<span class="{shade(weight)}">{text(piece)}</span>' for piece, weight in cell.pieces)
   if isinstance(cell, Marked):
     return "".join(f"<mark>{text(piece)}</mark>" if is_marked else text(piece) for piece, is_marked in cell.pieces)
   return text(cell) if isinstance(cell, str) else number(cell)
@@ -57,6 +64,17 @@ def _picture(picture: Picture) -> str:
   label = text(picture.label)
   image = f'<img alt="{label}" src="{text(picture.image)}">' if picture.image.startswith("data:image/") else ""
   return f"<div>{image}{f'<span>{label}</span>' if label else ''}</div>"
+
+
+def _utterance(its: Utterance) -> str:
+  said = "".join(f"<tr><th>{name}</th><td>{_words(words)}</td></tr>" for name, words in (
+      ("said", its.reference), ("understood", its.hypothesis)))
+  words = "".join(f'<span class="{"wrong" if is_wrong else "right"}" style="left: {100 * begin:.1f}%; width: '
+                  f'{100 * (end - begin):.1f}%"><b>{text(word)}</b></span>' for word, begin, end, is_wrong in its.words)
+  image = f'<img alt="" src="{text(its.picture)}">' if its.picture.startswith("data:image/") else ""
+  sound = f'<audio controls preload="none" src="{text(its.sound)}"></audio>' if its.sound.startswith("data:audio/") else ""
+  table = f'<div class="scroll"><table class="plain"><tbody>{said}</tbody></table></div>'
+  return f'<div class="utterance"><small>{text(its.label)}</small>{table}<div class="heard">{image}{words}</div>{sound}</div>'
 
 
 def _matrix(matrix: Matrix) -> str:

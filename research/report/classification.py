@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from research.augmentation.base import OnDevice
 from research.augmentation.normalize import Normalize
@@ -22,13 +23,14 @@ _READABLE = 20  # classes that a matrix or bars can name
 _COLOURED, _POINTS = 16, 1000  # classes that can be told apart, and points, in a plane
 
 
-def evaluation_figures(records: Mapping[str, np.ndarray], read: Callable[[np.ndarray], np.ndarray], *, split: str,
+def evaluation_figures(records: Mapping[str, np.ndarray], read: Callable, *, split: str,
                        num_classes: int, names: Sequence[str] | None = None) -> tuple[Figure | Matrix | Pictures | Table, ...]:
   """All figures of one split.
 
   Args:
     records: "index", "label", "prediction", "confidence" of each example (N,).
-    read: numbers of examples (n,) to their inputs (n, ...); only images become pictures, of views (n, V, H, W, C) the first.
+    read: numbers of examples (n,) to their inputs (n, ...), of which only images become pictures, of views (n, V, H, W, C)
+      the first; or to n texts.
     split: its name, which goes into the titles.
     num_classes: classes.
     names: of the classes; numbers if None.
@@ -101,9 +103,9 @@ def confusions(matrix: np.ndarray, names: Sequence[str], split: str) -> tuple[Ma
                  f"Examples by class, shaded by their share of the row; errors in the second colour.{note}"),)
 
 
-def examples(records: Mapping[str, np.ndarray], read: Callable[[np.ndarray], np.ndarray], names: Sequence[str],
-             split: str) -> tuple[Pictures, ...]:
-  """Sheets of the most confidently wrong, and of the least and the most certain right examples."""
+def examples(records: Mapping[str, np.ndarray], read: Callable, names: Sequence[str],
+             split: str) -> tuple[Pictures | Table, ...]:
+  """Sheets of the most confidently wrong, and of the least and the most certain right examples; of texts tables."""
   label, prediction, confidence = (records[name] for name in ("label", "prediction", "confidence"))
   usable = np.isfinite(confidence) & (prediction >= 0)
   right, wrong = (np.flatnonzero(usable & where) for where in (label == prediction, label != prediction))
@@ -113,8 +115,11 @@ def examples(records: Mapping[str, np.ndarray], read: Callable[[np.ndarray], np.
             ("Right, the most certain", last(right)))
   made = []
   for title, chosen in sheets:
-    images = _images(read(records["index"][chosen])) if len(chosen) else None
-    if images is not None:
+    inputs = read(records["index"][chosen]) if len(chosen) else ()
+    if len(inputs) and isinstance(inputs[0], str):
+      rows = [(names[label[n]], names[prediction[n]], float(confidence[n]), text) for n, text in zip(chosen, inputs)]
+      made.append(Table(f"{title}, {split}", ("true", "predicted", "confidence", "text"), tuple(rows)))
+    elif (images := _images(inputs)) is not None:
       words = [f"{names[label[n]]}{'' if label[n] == prediction[n] else f' → {names[prediction[n]]}'}, {confidence[n]:.1%}"
                for n in chosen]
       made.append(Pictures(f"{title}, {split}", (tuple(map(Picture.of, words, images)),),
@@ -122,7 +127,7 @@ def examples(records: Mapping[str, np.ndarray], read: Callable[[np.ndarray], np.
   return tuple(made)
 
 
-def _images(inputs: np.ndarray) -> np.ndarray | None:
+def _images(inputs: ArrayLike) -> np.ndarray | None:
   """(n, H, W) or (n, H, W, C) of 1 or 3 channels; None of what is no image."""
   inputs = np.asarray(inputs)
   inputs = inputs[:, 0] if inputs.ndim == 5 else inputs

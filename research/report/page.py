@@ -26,7 +26,8 @@ def write_report(path: epath.PathLike, record: dict, findings: Mapping[str, Find
 
   Args:
     path: the file to write.
-    record: the run's record: experiment, paper, verdict, targets, seeds, seconds, ...; what is missing is left out.
+    record: the run's record: experiment, paper, verdict, targets, seeds, seconds, ...; what is missing is left out. A page
+      that is not on a run's verdict has its `subject` in the place of one.
     findings: by run, "seed" or "member/seed".
     curves: the rows of metrics.jsonl ({"step": int, "split/metric": value}) by run.
     config_json: the configuration, as `config.to_json` gives it.
@@ -49,7 +50,7 @@ def _page(record, findings, curves, config_json, environment) -> str:
       _head(record, name),
       _section("Targets", target_rows.targets_table(targets), "Each was fixed before the run."),
       _section("The paper’s number beside ours", target_rows.strips(targets)),
-      _section("The claim in pictures", pictures),
+      _section("What was found" if "subject" in record else "The claim in pictures", pictures),
       _section("Training curves", training),
       _section("Where the time went", details.time_spent(record.get("seconds") or {}, curves)),
       _section("Notes", details.notes(record, findings)),
@@ -63,9 +64,9 @@ def _page(record, findings, curves, config_json, environment) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:">
 <link rel="icon" href="data:,">
-<title>{text(name)}: {text(record.get("verdict") or "NOT RUN")}</title>
+<title>{text(name)}: {text(record.get("subject") or record.get("verdict") or "NOT RUN")}</title>
 <style>
 {css}</style>
 </head>
@@ -94,7 +95,7 @@ def _head(record, name: str) -> str:
   source = f'<p class="paper"><cite>{title}</cite><br>{where}</p>\n' if title or where else ""
   return f"""<header class="head">
 <h1>{text(name)}</h1>
-{summary}{source}{target_rows.headline(record)}
+{summary}{source}{"" if "subject" in record else target_rows.headline(record)}
 </header>"""
 
 

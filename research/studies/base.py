@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from research.config import outside
-from research.figures import Figure, Matrix, Pictures, Table
+from research.figures import Figure, Matrix, Pictures, Table, Utterances
 from research.paper import Paper, Target
 
 
@@ -25,15 +25,18 @@ class Findings:
     notes: what a reader must know beside the numbers, a sentence each.
     seconds: where the time went, by name.
     stopped: what ended the training before its last step, "" if nothing did.
+    compute: of each training run, "" or a member's name, what it took: device, devices, step_seconds, hours, program_bytes (that the
+      compiled step holds on a device) and peak_bytes (that the backend saw there; None where it does not say).
   """
 
   metrics: dict[str, float]
-  figures: tuple[Figure | Matrix | Pictures | Table, ...] = ()
+  figures: tuple[Figure | Matrix | Pictures | Table | Utterances, ...] = ()
   intervals: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
   signatures: dict[str, str] = dataclasses.field(default_factory=dict)
   notes: tuple[str, ...] = ()
   seconds: dict[str, float] = dataclasses.field(default_factory=dict)
   stopped: str = ""
+  compute: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     object.__setattr__(self, "metrics", {name: float(value) for name, value in self.metrics.items()})

@@ -4,10 +4,24 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 
 from research.metrics.base import Metric, RecordMetric
 
 Batch = Mapping[str, jax.Array]
+
+
+def no_padding(tokens_BT: jax.Array, lengths_B: jax.Array) -> jax.Array:
+  """(B, T): True where a position is one of its text's tokens."""
+  return jnp.arange(tokens_BT.shape[1]) < lengths_B[:, None]
+
+
+def one_by_one(logits_BTV: jax.Array, real_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """The best and the second best token of each real position, with −1 at all others: (B, T, T) each. See `Task.questions`."""
+  best_BT2 = jax.lax.top_k(logits_BTV, 2)[1]
+  alone_BTT = jnp.eye(real_BT.shape[1], dtype=bool) & real_BT[:, :, None]
+  of = lambda tokens_BT: jnp.where(alone_BTT, tokens_BT[:, :, None], -1)
+  return of(best_BT2[..., 0]), of(best_BT2[..., 1])
 
 
 class Task(Protocol):
@@ -54,4 +68,13 @@ class Task(Protocol):
 
   def scores(self, outputs: Any, targets: jax.Array) -> jax.Array:
     """The (B,) numbers an explanation asks about, differentiable in the network's inputs."""
+    ...
+
+  def questions(self, outputs: Any, batch: Batch) -> tuple[jax.Array, jax.Array | None]:
+    """What an explanation asks `scores` for: the network's answers, Q for an example.
+
+    Returns:
+      `targets` of each answer (B, Q, ...), nothing but −1 where an example has fewer; and those of what it would have said
+      otherwise, or None where there is no second answer.
+    """
     ...

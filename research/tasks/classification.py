@@ -13,6 +13,10 @@ from research.config import ConfigError
 from research.metrics.base import Metric, RecordMetric
 from research.metrics.classification import NUM_BINS, calibration_error, calibration_rows, one_hot, prediction, valid_rows
 from research.metrics.confusion import balanced_accuracy, macro_f1, matthews_correlation
+from research.preprocessing.answers import Labels
+from research.preprocessing.text.answers import TextLabels
+from research.tasks.application import Application, Given, Option, of_lengths
+from research.tasks.base import no_padding
 
 Extra = Literal["nll", "brier", "calibration_error", "real_accuracy", "balanced_accuracy", "macro_f1", "matthews_correlation"]
 
@@ -20,6 +24,8 @@ Extra = Literal["nll", "brier", "calibration_error", "real_accuracy", "balanced_
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Classification:
   """One of several classes for an example.
+
+  Texts are integers `inputs` (B, T) with `inputs_length` (B,); their network is told where there is padding.
 
   Attributes:
     num_classes: classes.
@@ -104,6 +110,8 @@ class Classification:
   def forward(self, model, batch, key):
     """Logits (B, C). In evaluation the views of an example (B, V, H, W, C) are run as images and averaged."""
     inputs = batch["inputs"]
+    if "inputs_length" in batch:
+      return model(inputs, no_padding(inputs, batch["inputs_length"]), key=key)[:, self.first_class:]
     if not self._has_views(inputs):
       if self.view_mean is not None and key is None:
         raise ConfigError(f"task.view_mean={self.view_mean}: inputs of an example are {inputs.shape[1:]}, not (V, H, W, C)")
@@ -176,9 +184,36 @@ class Classification:
     return {"label": _classes(batch["labels"]).astype(jnp.int32), "prediction": prediction(logits),
             "confidence": jnp.exp(self._log_probabilities(logits).max(-1)), "loss": self._losses(logits, wanted)}
 
+  def application(self, given: Given) -> Application:
+    """Probabilities of the classes."""
+    labels = given.labels or tuple(map(str, range(self.num_classes)))
+    lengths = of_lengths(("inputs",), given.lengths)
+
+    def quality(answers, examples, raw):
+      del raw
+      right = [labels[label] == answer["labels"][0]["label"] for answer, label in zip(answers, examples["labels"], strict=True)]
+      return "accuracy", sum(right) / len(right)
+
+    def answer(model, batch):
+      return {"probabilities": jnp.exp(self._log_probabilities(_wide(self.forward(model, batch, None))))}
+
+    words = TextLabels(tokenizer="tokenizers/inputs", source="inputs") if given.modality == "text" else Labels()
+    return Application(
+        kind=f"{given.modality}-classification", features=("inputs",), words=words, labels=labels, quality=quality,
+        lengths=lengths, unit={"text": "tokens", "audio": "samples", "image": "pixels"}[given.modality],
+        explained="inputs",
+        answer=answer,
+        options={"top": Option(about="how many labels", default=min(5, len(labels)), low=1, high=len(labels))})
+
   def scores(self, outputs, targets):
     """The logit of class `targets` (B,) of each example."""
     return jnp.take_along_axis(outputs, targets[:, None], axis=1)[:, 0]
+
+  def questions(self, outputs, batch):
+    """The first class (B, 1), and the second."""
+    del batch
+    best_BK = jax.lax.top_k(outputs, min(2, self.num_classes))[1]
+    return best_BK[:, :1], best_BK[:, 1:] if self.num_classes > 1 else None
 
 
 def _wide(logits):

@@ -10,41 +10,15 @@ import jax.numpy as jnp
 
 from research.config import ConfigError
 from research.decoding.base import Requests, SpecialTokens
+from research.decoding.decoder import decode
 from research.decoding.settings import Decoding
-from research.metrics.base import Metric, RecordMetric, TextMetric
+from research.metrics.base import Metric, RecordMetric
 from research.metrics.language_modeling import Unit, nats_per, perplexity_per
 from research.nn.vocabulary import TokenScores
-from research.preprocessing.text.moses import Moses
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Against:
-  """What is written, held against a reference.
-
-  Attributes:
-    metric: what is computed of both.
-    reference: the feature that holds the text, or list of texts, that it should be.
-    detokenize: makes text as people write it of what the tokenizer gives; None where that is such text, or none is wanted.
-  """
-
-  metric: TextMetric
-  reference: str
-  detokenize: Moses | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Writing:
-  """How an evaluation lets the model write, and what of it is measured.
-
-  Attributes:
-    decoding: the search.
-    source: the feature that holds the source as people read it, for reports; None where it is not to be shown.
-    against: the metrics.
-  """
-
-  decoding: Decoding
-  source: str | None
-  against: tuple[Against, ...]
+from research.preprocessing.text.answers import Texts
+from research.tasks.application import Application, Given, of_lengths
+from research.tasks.base import no_padding, one_by_one
+from research.tasks.writing import Writing, references
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +56,9 @@ class TextToText:
     for name in ("start_id", "end_id", "pad_id"):
       if not 0 <= getattr(self, name) < self.vocab_size:
         raise ConfigError(f"{name}={getattr(self, name)}: must be from 0 to {self.vocab_size - 1}")
+    if self.writing is not None and not isinstance(self.writing.decoding, Decoding):
+      raise ConfigError(f"writing.decoding={type(self.writing.decoding).__name__}: must be a Decoding, which writes token by "
+                        "token")
 
   @property
   def num_outputs(self) -> int:
@@ -114,13 +91,13 @@ class TextToText:
     """Scores of every target token after the true ones before it."""
     targets_BT, source_BS = batch["targets"], batch["source"]
     before_BT = jnp.pad(targets_BT[:, :-1], ((0, 0), (1, 0)), constant_values=self.start_id)
-    return model(source_BS, before_BT, _real(source_BS, batch["source_length"]), key=key)
+    return model(source_BS, before_BT, no_padding(source_BS, batch["source_length"]), key=key)
 
   def statistics(self, outputs: TokenScores, batch, *, training: bool = False) -> dict[str, jax.Array]:
     """Rows (B, 2) of each metric: sums over the target's tokens, and their number."""
     smoothing = self.label_smoothing if training else 0.0
     loss_BT, nll_BT, right_BT = outputs.losses(batch["targets"], smoothing=smoothing, chunk=self.loss_chunk)
-    weights_BT = _real(batch["targets"], batch["targets_length"]).astype(loss_BT.dtype)
+    weights_BT = no_padding(batch["targets"], batch["targets_length"]).astype(loss_BT.dtype)
     count_B = weights_BT.sum(1)
     rows = lambda x_BT: jnp.stack([(x_BT.astype(loss_BT.dtype) * weights_BT).sum(1), count_B], 1)
     return {"loss": rows(loss_BT), f"perplexity_per_{self.token}": rows(nll_BT), "accuracy": rows(right_BT)}
@@ -137,23 +114,63 @@ class TextToText:
     found_BT = jnp.take_along_axis(logits_BTV, jnp.maximum(targets, 0)[..., None], axis=2)[..., 0]
     return jnp.where(targets >= 0, found_BT, 0).sum(1)
 
+  def questions(self, outputs: TokenScores, batch):
+    """At each position of the targets the likeliest token, alone (B, T, T), and the second."""
+    return one_by_one(outputs.logits(), no_padding(batch["targets"], batch["targets_length"]))
+
   # --- writing --------------------------------------------------------------------------------------------------------------
+
+  @property
+  def size(self) -> tuple[str, str]:
+    return "source_length", "tokens"
 
   @property
   def special(self) -> SpecialTokens:
     return SpecialTokens(end=(self.end_id,), pad=self.pad_id)
 
+  def write(self, model, batch) -> dict[str, jax.Array]:
+    """The best hypothesis of each example: tokens (B, T) and their number (B,)."""
+    decoding = self._decoding
+    found = decode(model, self.requests(batch), decoding, self.special, decoding.limit(batch["source"].shape[1]))
+    return {"tokens": found.tokens_BNS[:, 0], "length": found.lengths_BN[:, 0]}
+
+  def given(self, batch, written):
+    """The batch with what was written as its targets."""
+    return {**batch, "targets": written["tokens"], "targets_length": written["length"]}
+
+  def texts(self, written, tokenizer) -> list[str]:
+    return tokenizer.decode([tokens[:length] for tokens, length in zip(written["tokens"], written["length"])])
+
+  def application(self, given: Given) -> Application:
+    """A text for a text, as `writing` says. Raises ConfigError where it says nothing."""
+    if self.writing is None:
+      raise ConfigError("task.writing=None: an application needs to know how its texts are written")
+    against = self.writing.against
+    detokenize = next((a.detokenize for a in against if a.detokenize is not None), None)
+    words = Texts(tokenizer="tokenizers/targets", source="source", source_tokenizer="tokenizers/source", end=(self.end_id,),
+                  detokenize=detokenize)
+
+    def quality(answers, examples, raw):
+      del examples
+      first = next((a for a in against if a.detokenize == detokenize), against[0])
+      rows = first.metric.rows([answer["text"] for answer in answers], references(raw[first.reference]))
+      name, metric = next(iter(first.metric.metrics.items()))
+      return name, metric.value(rows[name].sum(0))
+
+    return Application(kind="text-to-text", features=("source",), lengths=of_lengths(("source",), given.lengths), unit="tokens",
+                       answer=self.write, words=words, quality=quality)
+
+  @property
+  def _decoding(self) -> Decoding:
+    assert self.writing is not None and isinstance(self.writing.decoding, Decoding)
+    return self.writing.decoding
+
   def requests(self, batch) -> Requests:
     """What decoding is asked for: a target for each real example of a batch."""
-    assert self.writing is not None
-    num, decoding = len(batch["mask"]), self.writing.decoding
+    num, decoding = batch["mask"].shape[0], self._decoding
     limits_B = decoding.max_new_tokens + (decoding.max_per_input * batch["source_length"]).astype(jnp.int32)
     return Requests(
         inputs={"inputs": batch["source"], "lengths": batch["source_length"]},
         prompts_BP=jnp.full((num, 1), self.start_id, jnp.int32), lengths_B=jnp.ones(num, jnp.int32),
         limits_B=jnp.where(batch["mask"] > 0, limits_B, 0),
         keys_B=jax.vmap(lambda index: jax.random.fold_in(jax.random.key(0), index))(batch["index"]))
-
-
-def _real(tokens_BT, length_B):
-  return jnp.arange(tokens_BT.shape[1]) < length_B[:, None]

@@ -31,6 +31,7 @@ class Network:
   Attributes:
     construct: rngs -> module.
     bind: (params, buffers) -> module, in the precision of the computation.
+    see: batch -> the batch as the network sees it in an evaluation, in the same precision.
     params, buffers: abstract, as plain trees.
     forward: (params, buffers, batch, key) -> (outputs, the batch as the network saw it, buffers after it); key None for
       evaluation.
@@ -39,6 +40,7 @@ class Network:
 
   construct: Callable[[nnx.Rngs], nnx.Module]
   bind: Callable
+  see: Callable
   params: Any
   buffers: Any
   forward: Callable
@@ -62,6 +64,7 @@ def network(*, model, task: Task, on_device: tuple[OnDevice, ...], spec: dict, p
 
   merged = getattr(model, "merged", lambda params: params)
   bind = lambda params, buffers: states.merge(definition, policy.cast(merged(params)), buffers)
+  see = lambda batch: policy.cast(augmentation.apply(on_device, batch, None))
 
   def forward(params, buffers, batch, key):
     module = bind(params, buffers)
@@ -73,7 +76,7 @@ def network(*, model, task: Task, on_device: tuple[OnDevice, ...], spec: dict, p
     outputs, batch, buffers = forward(params, buffers, batch, key)
     return task.statistics(outputs, batch, training=key is not None), buffers
 
-  return Network(construct, bind, params, buffers, forward, rows)
+  return Network(construct, bind, see, params, buffers, forward, rows)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,14 +9,12 @@ the gradient. Prints the median ratio of a round, the peer's time over ours, and
 """
 
 import argparse
-import os
 import pathlib
-import statistics
-import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+from turns import compare
 
 OURS = """
 from research import process
@@ -68,38 +66,6 @@ def cost(step):
 step = min((prepare(attention, fused) for attention in ("eager", "sdpa") for fused in (True, False)), key=cost)
 """
 
-TURNS = """
-import time
-step(), step()
-while True:
-  input()
-  begin = time.perf_counter()
-  step()
-  print("seconds", time.perf_counter() - begin, flush=True)
-"""
-
-
-class Worker:
-  """A process that does one step when it is told to."""
-
-  def __init__(self, python: str, source: str, batch: int):
-    code = source.replace("BATCH", str(batch)) + TURNS
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    self.process = subprocess.Popen(
-        [python, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-    self.step()  # so that it is compiled and warm before another starts
-
-  def step(self) -> float:
-    """Seconds of one step."""
-    assert self.process.stdin is not None and self.process.stdout is not None
-    self.process.stdin.write("\n")
-    self.process.stdin.flush()
-    for line in self.process.stdout:
-      if line.startswith("seconds"):
-        return float(line.split()[1])
-    raise SystemExit(f"a worker ended with exit code {self.process.wait()}")
-
-
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--peer_python", required=True)
@@ -107,20 +73,8 @@ def main() -> None:
   parser.add_argument("--rounds", type=int, default=7)
   parser.add_argument("--core", type=int, default=0)
   args = parser.parse_args()
-  from research import records  # imports jax; the workers have their own
-  os.sched_setaffinity(0, {args.core})  # inherited by the workers
-  workers = []
-  try:
-    for python, source in ((args.peer_python, PEER), (sys.executable, OURS)):
-      workers.append(Worker(python, source, args.batch))
-    seconds = [[worker.step() for worker in workers] for _ in range(args.rounds)]
-  finally:
-    for worker in workers:
-      worker.process.kill()
-  ratios = [theirs / ours for theirs, ours in seconds]
-  theirs, ours = (statistics.median(side) for side in zip(*seconds))
-  print(f"{records.environment()['cpu']}, batch {args.batch}: Hugging Face {theirs:.2f} s, ours {ours:.2f} s; median ratio of "
-        f"{args.rounds} rounds {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
+  compare(f"ViT-S/16 training step, batch {args.batch}", "Hugging Face", args.peer_python, PEER, OURS, rounds=args.rounds,
+          core=args.core, BATCH=args.batch)
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ def test_records_with_named_classes(tmp_path):
   source = sources.Records(path="r.npz")
   assert source.class_names(tmp_path) is None and sources.JSONL(path="x.jsonl").class_names(tmp_path) is None
   (tmp_path / "classes.json").write_text('["cat", "dog"]')
-  assert source.class_names(tmp_path) == ("cat", "dog")
+  assert source.class_names(tmp_path) == ("cat", "dog") == sources.JSONL(path="x.jsonl").class_names(tmp_path)
   for wrong in ('["cat"', '{"0": "cat"}', "[0, 1]"):
     (tmp_path / "classes.json").write_text(wrong)
     with pytest.raises(DataError, match=r"classes\.json is damaged"):

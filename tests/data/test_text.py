@@ -124,6 +124,23 @@ def test_ids_are_those_of_the_tokenizer_with_marks_and_cuts(folder, caplog):
   assert truncated > 5
 
 
+def test_a_document_of_100_000_tokens_is_cut_and_told_or_kept_whole(folder, caplog):
+  warn_once.cache_clear()
+  (folder / "long.jsonl").write_text(json.dumps({"text": "abcd " * 20_000}) + "\n" + json.dumps({"text": "short"}) + "\n")
+  ids = lambda most: Tokenized(source=JSONL(path="long.jsonl"), features=(
+      Tokens(name="ids", text="text", tokenizer=Bytes(), eos=True, max_length=most),)).open(folder).lengths["ids"].tolist()
+  assert ids(512) == [512, 6]
+  assert [r.getMessage() for r in caplog.records] == ["ids of 2 examples: 0 empty, 1 truncated to 512 tokens"]
+  assert ids(None) == [100_001, 6]
+
+
+def test_another_field_can_be_what_is_counted(folder):
+  (folder / "two.jsonl").write_text(json.dumps({"text": "don't", "tokens": "do n't \u00e9"}) + "\n")
+  sizes = lambda counted: Tokenized(source=JSONL(path="two.jsonl"), features=(
+      Tokens(name="ids", text="text", tokenizer=Bytes(), counted=counted),)).open(folder).columns["ids"].sizes.tolist()
+  assert sizes(None) == [[5], [1]] and sizes("tokens") == [[9], [3]]
+
+
 def test_raw_texts_and_lengths_follow_skip_and_limit(folder):
   examples = translation(skip=7, limit=5).open(folder)
   assert len(examples) == 5

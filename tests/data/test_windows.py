@@ -38,7 +38,8 @@ def read(folder, source):
   examples = source.open(folder)
   found = examples.read(np.arange(len(examples)))
   assert {(name, a.dtype.name) for name, a in found.items()} == {
-      ("inputs", "int32"), ("targets", "int32"), ("segments", "int32"), ("weights", "float32")}
+      ("inputs", "int32"), ("targets", "int32"), ("segments", "int32"), ("weights", "float32"), ("bytes", "float32"),
+      ("words", "float32")}
   return found
 
 
@@ -56,7 +57,7 @@ def test_a_stream_is_cut_at_every_stride(folder, length, stride):
     documents = np.array(DOCUMENT[start:start + real])
     np.testing.assert_array_equal(found["segments"][n, :real], documents - documents[0] + 1)
     np.testing.assert_array_equal(found["weights"][n], np.arange(length) < real)
-    assert not any(found[name][n, real:].any() for name in found)
+    assert not any(found[name][n, real:].any() for name in ("inputs", "targets", "segments", "weights"))
     assert real == length or n == num - 1
 
 
@@ -84,6 +85,15 @@ def test_best_fit_keeps_documents_whole_and_apart(folder):
   assert sorted(packed) == sorted(expected)
   np.testing.assert_array_equal(found["weights"], found["segments"] > 0)
   assert found["weights"].mean() > 0.95 and (found["weights"].sum(1) < 16).sum() < 3
+
+
+@pytest.mark.parametrize("settings", [{}, {"stride": 5, "scored": "new"}, {"packing": "best_fit"}], ids=("all", "new", "fit"))
+def test_all_windows_together_have_all_bytes_and_words(folder, settings):
+  texts = ["ä b", "", "one two  three", "x" * 40, "é\nü"]
+  (folder / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+  found = read(folder, windows(8, **settings))
+  np.testing.assert_allclose(found["bytes"].sum(), sum(len(text.encode()) for text in texts), rtol=1e-5)
+  np.testing.assert_allclose(found["words"].sum(), 2 + 3 + 1 + 2, rtol=1e-5)
 
 
 def test_best_fit_leaves_the_least_room():

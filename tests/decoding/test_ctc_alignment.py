@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from research.decoding.ctc_alignment import AlignmentError, Span, align, words
+from research.decoding.ctc_alignment import AlignmentError, Span, align, word_times, words
+from research.preprocessing.text.training import Characters, Words
 
 
 def log_softmax(logits):
@@ -52,3 +53,15 @@ def test_more_labels_than_fit():
   with pytest.raises(AlignmentError, match="2 labels cannot be aligned with 2 frames"):
     align(frames[:2], [1, 1])
   assert align(frames, []) == []
+
+
+def test_words_have_times_whatever_their_labels_are():
+  letters = Characters(specials=("<pad>",)).train(["ab c"])  # 1 is the blank between words, 2 to 4 are a, b, c
+  path = [0, 2, 2, 0, 3, 1, 0, 4, 2, 2, 0, 1]
+  found = word_times(planted(path), [2, 3, 1, 4, 2, 1], letters, frames_per_second=10)
+  assert found == [{"word": "ab", "start": 0.1, "end": 0.5}, {"word": "ca", "start": 0.7, "end": 1.0}]
+  digits = Words(specials=("<pad>",)).train(["7 7 3"])
+  found = word_times(planted([1, 1, 0, 0, 1, 2, 2]), [1, 1, 2], digits, frames_per_second=25)
+  assert [(its["word"], its["start"], its["end"]) for its in found] == [("7", 0, 0.08), ("7", 0.16, 0.2), ("3", 0.2, 0.28)]
+  assert word_times(planted([0, 0]), [], digits, frames_per_second=25) == []
+  assert word_times(planted([0, 1]), [1], letters, frames_per_second=25) == []

@@ -73,7 +73,7 @@ def test_memory_of_a_copy_is_that_of_its_examples_and_not_of_the_parameters():
   w = jnp.ones((8, 400))
   score = lambda x: jnp.tanh(jnp.tanh(x @ w) @ w.T).sum(-1)
   of = {n: attribution._bytes_per_copy(score, jnp.ones((n, 8))) for n in (1, 2, 6)}
-  assert of[2] == 2 * of[1] and of[6] == 6 * of[1]
+  np.testing.assert_allclose([of[2], of[6]], [2 * of[1], 6 * of[1]], rtol=0.1)
   assert 400 * 4 < of[1] < w.nbytes
 
 

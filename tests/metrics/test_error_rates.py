@@ -20,7 +20,7 @@ def test_rates_are_jiwers(unit):
   references, hypotheses = random_texts(60, 0), random_texts(60, 1)
   hypotheses[3], hypotheses[4] = "", references[4]
   metric = ErrorRate(unit=unit)
-  (name, rows), = metric.rows(hypotheses, references).items()
+  (name, rows), = metric.rows(hypotheses, [[text] for text in references]).items()
   theirs = (jiwer.process_words if unit == "word" else jiwer.process_characters)(references, hypotheses)
   assert metric.metrics[name].value(rows.sum(0)) == pytest.approx(100 * getattr(theirs, name))
   assert rows.sum(0)[3] == theirs.hits + theirs.substitutions + theirs.deletions
@@ -38,27 +38,27 @@ def test_the_kinds_of_edits():
 
 
 def test_a_rate_is_of_all_words_and_not_a_mean():
-  rows = ErrorRate().rows(["x", "a b c d e f g h i"], ["a", "a b c d e f g h i"])["wer"]
+  rows = ErrorRate().rows(["x", "a b c d e f g h i"], [["a"], ["a b c d e f g h i"]])["wer"]
   assert error_rate(rows.sum(0)) == pytest.approx(10)
-  assert error_rate(ErrorRate().rows(["a b c"], ["d"])["wer"][0]) == 300
+  assert error_rate(ErrorRate().rows(["a b c"], [["d"]])["wer"][0]) == 300
   assert np.isnan(error_rate(np.zeros(4)))
 
 
 def test_normalizers_and_their_signatures():
   spoken = "Mr. Smith won't pay twenty-five dollars for, uh, the Colour!"
   written = "mister smith will not pay $25 for the color"
-  rate = lambda normalizer: error_rate(ErrorRate(normalizer=normalizer).rows([spoken], [written])["wer"][0])
+  rate = lambda normalizer: error_rate(ErrorRate(normalizer=normalizer).rows([spoken], [[written]])["wer"][0])
   assert rate("none") >= rate("basic") > rate("english") == 0
   assert ErrorRate(normalizer="english", protocol="greedy").metrics["wer"].signature == "WER|normalizer:english|greedy"
   assert ErrorRate(unit="character").metrics["cer"].signature == "CER|spaces:counted|normalizer:none"
-  assert error_rate(ErrorRate(normalizer="basic").rows(["Hello, [noise] world"], ["hello world!"])["wer"][0]) == 0
-  assert error_rate(ErrorRate().rows(["cafe\u0301"], ["café"])["wer"][0]) == 0
+  assert error_rate(ErrorRate(normalizer="basic").rows(["Hello, [noise] world"], [["hello world!"]])["wer"][0]) == 0
+  assert error_rate(ErrorRate().rows(["cafe\u0301"], [["café"]])["wer"][0]) == 0
 
 
 def test_digits_know_no_spaces():
-  row = ErrorRate(unit="digit").rows(["1 2 34"], ["12 3 5"])["der"][0]
+  row = ErrorRate(unit="digit").rows(["1 2 34"], [["12 3 5"]])["der"][0]
   assert row.tolist() == [1, 0, 0, 4]
-  assert error_rate(ErrorRate(unit="character").rows(["1 2"], ["12"])["cer"][0]) == 50
+  assert error_rate(ErrorRate(unit="character").rows(["1 2"], [["12"]])["cer"][0]) == 50
 
 
 def test_speakers_are_resampled_whole():

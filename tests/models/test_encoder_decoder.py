@@ -74,6 +74,13 @@ def test_padding_of_the_source_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
+def test_an_empty_source_gives_numbers_and_leaves_the_others_alone(name):
+  empty = run(name, mask=MASK & (np.arange(3) != 1)[:, None])
+  assert np.isfinite(empty).all()
+  np.testing.assert_array_equal(empty[[0, 2]], run(name)[[0, 2]])
+
+
+@pytest.mark.parametrize("name", CONFIGS)
 def test_a_target_sees_what_came_before_it_and_all_of_its_source(name):
   plain = run(name)
   later = run(name, target=np.where(np.arange(9) < 5, TARGET, TARGET + 3))

@@ -17,7 +17,7 @@ from research.training.state import merge
 TOKENS = np.array([[3, 4, 5, 6, 7], [8, 9, 10, 2, 2]])
 MASK = np.array([[True] * 5, [True] * 3 + [False] * 2])
 TYPES = np.array([[0, 0, 1, 1, 1], [0, 1, 1, 0, 0]])
-HEADS = ("first", "mean", "tokens")
+HEADS = ("first", "mean", "each", "tokens")
 
 
 def config(head):
@@ -49,7 +49,7 @@ def run(head, tokens=TOKENS, types=TYPES):
 @pytest.mark.parametrize("head", HEADS)
 def test_padding_changes_nothing(head):
   plain, other = run(head)[0], run(head, tokens=np.where(MASK, TOKENS, 1))[0]
-  np.testing.assert_array_equal(*((x[MASK] if head == "tokens" else x) for x in (plain, other)))
+  np.testing.assert_array_equal(*((x[MASK] if head in ("each", "tokens") else x) for x in (plain, other)))
   assert np.all(run(head, tokens=np.where(TOKENS == 5, 1, TOKENS))[0][0] != plain[0])  # while any other token does
 
 
@@ -62,6 +62,9 @@ def test_what_each_head_sees():
   params = network("mean")[1]
   y = np.stack([x_BTD[0].mean(0), x_BTD[1, :3].mean(0)])
   np.testing.assert_allclose(logits, y @ params["head"]["kernel"] + params["head"]["bias"], rtol=1e-4, atol=1e-5)
+  logits, x_BTD = run("each")
+  params = network("each")[1]
+  np.testing.assert_allclose(logits, x_BTD @ params["head"]["kernel"] + params["head"]["bias"], rtol=1e-4, atol=1e-5)
 
 
 def test_types_move_their_own_positions_most():

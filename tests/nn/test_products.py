@@ -27,6 +27,14 @@ def test_all_derivatives_are_those_of_the_product(widths):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), mine, want)
 
 
+def test_a_gradient_of_the_inputs_alone_computes_none_of_the_weights():
+  x, w = jax.random.normal(KEY, (5, 4)), jax.random.normal(KEY, (3, 4, 4))
+  deep = lambda x, w: jax.lax.scan(lambda x, w: (product(x, w), None), x, w)[0].sum()  # through a scan, as in networks
+  of = lambda function: flops.count(function, x, w).products
+  assert of(jax.grad(lambda x, w: jnp.sum(jnp.sin(deep(x, w))))) == 2 * of(deep)
+  assert of(jax.grad(lambda x, w: jnp.sum(jnp.sin(deep(x, w))), (0, 1))) == 3 * of(deep)
+
+
 @pytest.mark.parametrize("widths", [(4, 6), (6, 4)])
 def test_a_gradient_costs_what_it_costs(widths):
   x, w = jnp.ones((5, widths[0])), jnp.ones(widths)

@@ -13,8 +13,9 @@ from research.nn import layers
 from research.nn.attention import Attention, attend, causal_mask, segment_mask
 from research.nn.dense import Dense
 from research.nn.dropout import dropout
-from research.nn.gru import GRU, BiGRU
+from research.nn.gru import GRU
 from research.nn.norms import BatchNorm
+from research.nn.recurrence import Bidirectional
 from research.nn.transformer import Block, BlockConfig
 
 KEY = jax.random.key(1)
@@ -44,7 +45,7 @@ def test_gru_by_numpy():
 
 
 def test_both_directions():
-  both = BiGRU(3, 5, rngs=nnx.Rngs(0))
+  both = Bidirectional(GRU, 3, 5, rngs=nnx.Rngs(0))
   x = jax.random.normal(KEY, (2, 7, 3))
   y = call(both, x)
   np.testing.assert_allclose(y[..., :5], call(both.forward, x), rtol=1e-6)
@@ -54,7 +55,7 @@ def test_both_directions():
 
 
 def test_padding_does_not_change_a_recurrence():
-  both = BiGRU(3, 5, rngs=nnx.Rngs(0))
+  both = Bidirectional(GRU, 3, 5, rngs=nnx.Rngs(0))
   x = jax.random.normal(KEY, (2, 7, 3))
   padded = jnp.concatenate([x, 100 * jnp.ones((2, 4, 3))], 1)
   mask = (jnp.arange(11) < 7).astype(jnp.float32)[None].repeat(2, 0)

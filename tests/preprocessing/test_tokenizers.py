@@ -18,7 +18,8 @@ from research.preprocessing.text.base import TokenizerError, check_vocabulary, d
 from research.preprocessing.text.characters import ByteTokenizer
 from research.preprocessing.text.loading import load
 from research.preprocessing.text.moses import Moses
-from research.preprocessing.text.strings import Join, Prefix
+from research.preprocessing.text.spacy_words import SpacyWords
+from research.preprocessing.text.strings import First, Join, Prefix, SentenceLines, Separate, WikiText
 from research.preprocessing.text.training import BytePairs, Characters, SentencePieces, Subwords, Words
 from research.preprocessing.text.vocabulary import Vocabulary
 
@@ -233,3 +234,24 @@ def test_a_damaged_file_is_named(tmp_path, files, message):
 def test_equally_frequent_tokens_are_in_alphabetical_order():
   counts = collections.Counter({"b": 2, "a": 2, "c": 3, "d": 1})
   assert Vocabulary.of(counts, ("<unk>",)).tokens == ("<unk>", "c", "a", "b", "d")
+
+
+def test_separated_words_are_the_same_wherever_they_stand():
+  texts = ["Re: (Budget)\r\nbudget,  due", "", "Ça va?"]
+  made = Separate(text="a", to="b")({"a": texts}, None)
+  assert made == {"a": texts, "b": [" re : ( budget ) \n budget , due", "", " ça va ?"]}
+  assert Separate(text="a", to="a", signs=False)({"a": texts}, None)["a"][0] == " re budget budget due"
+  assert SentenceLines().detokenize("One . Two . ") == "One .\nTwo .\n"
+
+
+def test_spacys_words_are_those_of_the_language():
+  words = lambda language, text: SpacyWords(text="a", to="a", language=language, lower=True)({"a": [text]}, None)["a"][0]
+  assert words("en", "A man doesn't sit, e.g. on U.S. soil.") == "a man does n't sit , e.g. on u.s. soil ."
+  assert words("de", "Ein Mann, z.B. im 2. Haus.") == "ein mann , z.b. im 2. haus ."
+
+
+def test_wikitext_is_written_as_people_do():
+  text = ' = = Cast = = \n He played " The Bill " ( 2000 ) , a well @-@ known part of 1 @,@ 000 @.@ 5 : Ann \'s [ 1 ] . \n'
+  written = '== Cast ==\nHe played "The Bill" (2000), a well-known part of 1,000.5: Ann\'s [1].\n'
+  assert WikiText(text="a", to="b")({"a": [text]}, None)["b"] == [f" {written}"]
+  assert First(text="a", to="b")({"a": [["x", "y"], ["z"]]}, None)["b"] == ["x", "z"]

@@ -59,6 +59,13 @@ def test_the_sheets_hold_the_right_examples_with_their_names():
   assert sheets["Right, the most certain, test"].rows[0][0].label == "cat, 90.0%"
 
 
+def test_texts_are_shown_as_they_are():
+  its = records([0, 1, 0], [0, 0, 0], [0.9, 0.8, 0.7])
+  sheets = by_title(classification.examples(its, lambda at: [f"text {n}" for n in at], ("cat", "dog"), "test"))
+  assert sheets["Most confidently wrong, test"].rows == (("dog", "cat", pytest.approx(0.8), "text 101"),)
+  assert [row[-1] for row in sheets["Right, the most certain, test"].rows] == ["text 100", "text 102"]
+
+
 def test_the_reliability_diagram_is_that_of_the_records():
   confidence = np.repeat([0.55, 0.95], 100)
   right = np.concatenate([np.arange(100) < 80, np.arange(100) < 60])

@@ -258,3 +258,19 @@ def test_balanced_accuracy_of_records(drawn):
 def test_impossible_settings_are_refused(settings):
   with pytest.raises(ConfigError):
     Classification(num_classes=4, **settings)
+
+
+# --- texts -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_network_of_texts_is_told_where_there_is_padding():
+  task, tokens = Classification(num_classes=2), jnp.arange(8).reshape(2, 4)
+
+  def model(x, mask, *, key):
+    assert key is None
+    np.testing.assert_array_equal(mask, [[True, True, True, True], [True, False, False, False]])
+    return jnp.stack([(x * mask).sum(1), -(x * mask).sum(1)], 1)
+
+  logits = task.forward(model, {"inputs": tokens, "inputs_length": jnp.array([4, 1])}, None)
+  np.testing.assert_array_equal(logits, [[6, -6], [4, -4]])
+  assert task.network_inputs({"inputs": tokens, "inputs_length": None}) is tokens

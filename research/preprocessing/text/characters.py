@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from research.preprocessing.text.base import SETTINGS_FILE, Tokenizer, surrogate_error, write_json
-from research.preprocessing.text.vocabulary import VocabularyTokenizer
+from research.preprocessing.text.base import SETTINGS_FILE, Tokenizer, TokenizerError, read_json, surrogate_error, write_json
+from research.preprocessing.text.vocabulary import Vocabulary, VocabularyTokenizer
 
 
 class ByteTokenizer(Tokenizer):
@@ -42,3 +42,17 @@ class CharacterTokenizer(VocabularyTokenizer):
 
   def save(self, folder: pathlib.Path) -> None:
     write_json(folder / SETTINGS_FILE, {"kind": "characters", "tokens": self._vocabulary.tokens})
+
+
+def load_ctc(folder: pathlib.Path) -> CharacterTokenizer:
+  """Reads the vocab.json of a CTC network of transformers (wav2vec 2.0): characters, and a token that stands for the space.
+
+  Raises TokenizerError.
+  """
+  ids = read_json(folder / "vocab.json")
+  said = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
+  if sorted(ids.values()) != list(range(len(ids))):
+    raise TokenizerError(f"{folder / 'vocab.json'} is damaged: its ids must be 0 to {len(ids) - 1}")
+  ours = {said.get("word_delimiter_token", "|"): " ", said.get("pad_token", "<pad>"): "<pad>",
+          said.get("bos_token", "<s>"): "<s>", said.get("eos_token", "</s>"): "</s>", said.get("unk_token", "<unk>"): "<unk>"}
+  return CharacterTokenizer(Vocabulary([ours.get(token, token) for token in sorted(ids, key=lambda token: ids[token])]))

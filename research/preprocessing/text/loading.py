@@ -5,12 +5,13 @@ from typing import Literal
 
 from research.preprocessing.text import huggingface, sentence_pieces
 from research.preprocessing.text.base import SETTINGS_FILE, Tokenizer, TokenizerError, read_json, read_text
-from research.preprocessing.text.characters import ByteTokenizer, CharacterTokenizer
+from research.preprocessing.text.characters import ByteTokenizer, CharacterTokenizer, load_ctc
 from research.preprocessing.text.subwords import SubwordTokenizer
 from research.preprocessing.text.vocabulary import Vocabulary
 from research.preprocessing.text.words import WordTokenizer
 
-_KNOWN = ("tokenizer.json", "vocab.json + merges.txt", "source.spm + vocab.json", "*.model", "*.spm", SETTINGS_FILE)
+_KNOWN = ("tokenizer.json", "vocab.json + merges.txt", "source.spm + vocab.json", "vocab.json", "*.model", "*.spm",
+          SETTINGS_FILE)
 
 
 def load(folder: pathlib.Path, side: Literal["source", "target"] = "source") -> Tokenizer:
@@ -40,6 +41,8 @@ def load(folder: pathlib.Path, side: Literal["source", "target"] = "source") -> 
   if models:
     extra = read_json(folder / "tokenizer_config.json").get("extra_ids", 0) if has("tokenizer_config.json") else 0
     return sentence_pieces.load_sentence_pieces(models[0], extra)
+  if has("vocab.json"):
+    return load_ctc(folder)
   raise TokenizerError(f"{folder} holds no tokenizer: it needs {_either(_KNOWN)}")
 
 

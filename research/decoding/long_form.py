@@ -1,0 +1,191 @@
+"""Recordings of any length, piece by piece, so that no word is lost or doubled where two pieces meet.
+
+A CTC network hears overlapping chunks; of each chunk's frames those near its ends are left out, so that every frame of the
+recording counts once, and the text is made of all of them. A Whisper hears windows of half a minute, and the next begins at the
+last time that it has said. T frames of a recording, M mel filters, F frames of a window.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from research.config import ConfigError
+from research.decoding.fallback import Recognizer, Window
+from research.decoding.whisper import SECONDS
+
+# --- CTC -------------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+  """A piece of a recording.
+
+  Attributes:
+    begin, end: its samples.
+    first, last: which of its frames count.
+  """
+
+  begin: int
+  end: int
+  first: int
+  last: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chunks:
+  """How a recording is cut.
+
+  What comes out is what the network says of the whole recording if no frame hears further than `context` frames.
+
+  Attributes:
+    size: samples that a frame of the network's output is made of, its context aside.
+    hop: samples from one frame to the next. wav2vec 2.0 has 400 and 320.
+    frames: of a chunk that count; in the first and the last, those up to their ends count, too.
+    context: frames on either side of them that are heard and do not count.
+  """
+
+  size: int
+  hop: int
+  frames: int
+  context: int
+
+  def __post_init__(self):
+    for name, least in (("size", 1), ("hop", 1), ("frames", 1), ("context", 0)):
+      if getattr(self, name) < least:
+        raise ConfigError(f"{name}={getattr(self, name)}: must be {least} or more")
+
+  @property
+  def num_samples(self) -> int:
+    """Of a chunk; the last may be shorter."""
+    return (self.frames + 2 * self.context - 1) * self.hop + self.size
+
+  def num_frames(self, num_samples: int) -> int:
+    """What the network makes of so many samples."""
+    return max((num_samples - self.size) // self.hop + 1, 0)
+
+  def cut(self, num_samples: int) -> list[Chunk]:
+    """The chunks of a recording; none where it is too short for a frame."""
+    chunks, done = [], 0
+    while done < self.num_frames(num_samples):
+      first = max(done - self.context, 0)
+      begin, end = first * self.hop, min(first * self.hop + self.num_samples, num_samples)
+      last = self.num_frames(end - begin) - (0 if end == num_samples else self.context)
+      chunks.append(Chunk(begin, end, done - first, last))
+      done = first + last
+    return chunks
+
+
+def joined(chunks: Sequence[Chunk], outputs: Sequence[np.ndarray]) -> np.ndarray:
+  """The frames of a whole recording (T, ...), one at least: what the network said of each chunk (its frames, padding, ...)."""
+  return np.concatenate([output[chunk.first:chunk.last] for chunk, output in zip(chunks, outputs, strict=True)])
+
+
+# --- Whisper ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+  """A piece of text.
+
+  Attributes:
+    start, end: in seconds.
+    tokens: of text and of times.
+  """
+
+  start: float
+  end: float
+  tokens: np.ndarray
+
+
+def segments_of(tokens: np.ndarray, first_time: int, seek: int, num_frames: int) -> tuple[list[Segment], int]:
+  """The pieces of a window's text, and by how many frames to go on, as OpenAI's and Hugging Face's Whisper have them.
+
+  A piece ends where two times meet. What comes after the last such place is unfinished, is left out, and is heard again in the
+  next window; unless one single time ends the text, which says that nobody speaks after it.
+
+  Args:
+    tokens: what was said, with times.
+    first_time: the token of time 0.
+    seek: the frame at which the window begins.
+    num_frames: frames of the window that are of the recording.
+  """
+  begin = seek * SECONDS / 2  # two frames are one position of the encoder, one step of time
+  is_time = tokens >= first_time
+  seconds = lambda token: begin + float(token - first_time) * SECONDS
+  ends = (np.flatnonzero(is_time[:-1] & is_time[1:]) + 1).tolist()
+  if not ends:
+    times = tokens[is_time]
+    end = seconds(times[-1]) if len(times) and times[-1] != first_time else begin + num_frames // 2 * SECONDS
+    return [Segment(begin, end, tokens)], num_frames
+  finished = is_time[-2:].tolist() == [False, True]
+  ends += [len(tokens)] if finished else []
+  pieces = np.split(tokens, ends)[:len(ends)]
+  segments = [Segment(seconds(piece[0]), seconds(piece[-1]), piece) for piece in pieces]
+  return segments, num_frames if finished else 2 * int(pieces[-1][-1] - first_time)
+
+
+@dataclasses.dataclass
+class _Recording:
+  features_TM: np.ndarray
+  prompt: tuple[int, ...] = ()
+  seek: int = 0
+  warm: bool = False
+  segments: list[Segment] = dataclasses.field(default_factory=list)
+
+
+def transcribe(recognizer: Recognizer, recordings: Sequence[np.ndarray], *, window: int = 3000, language: str | None = None,
+               task: Literal["transcribe", "translate"] = "transcribe", conditioned: bool = True,
+               progress: Callable[[float], None] = lambda share: None) -> list[list[Segment]]:
+  """The text of recordings of any length, with times.
+
+  Args:
+    recognizer: with the constraints of times.
+    recordings: spectra (T, M) each.
+    window: F; what is behind the end of a recording is 0.
+    language: of all recordings; None to find out from the first window of each.
+    task: what is wanted.
+    conditioned: whether a window is told what was said before it, unless that was drawn at a temperature of 0.5 or more.
+    progress: is told which share of all frames is done.
+  """
+  if not recognizer.tokens.languages:
+    language = None
+  states = [_Recording(np.asarray(features)) for features in recordings]
+  size, total = recognizer.batch_size, sum(len(state.features_TM) for state in states)
+  for first in range(0, len(states), size):
+    batch = states[first:first + size]
+    codes = [language] * len(batch)
+    if language is None and recognizer.tokens.languages:
+      found = recognizer.languages([_cut(state, window)[0] for state in batch])
+      codes = [max(of, key=lambda code: of[code]) for of in found]
+    for state, code in zip(batch, codes):
+      state.prompt = recognizer.tokens.prompt(language=code, task=task, timestamps=True)
+  while left := [(i, state) for i, state in enumerate(states) if state.seek < len(state.features_TM)][:size]:
+    cuts = [_cut(state, window) for _, state in left]
+    asked = [Window(features, _before(state, recognizer) if conditioned else (), state.prompt, (i, state.seek))
+             for (features, _), (i, state) in zip(cuts, left)]
+    for (_, num_frames), (_, state), said in zip(cuts, left, recognizer.say(asked)):
+      state.warm = said.temperature >= 0.5
+      if said.silent:
+        state.seek += num_frames
+        continue
+      segments, frames = segments_of(said.tokens, recognizer.tokens.first_time, state.seek, num_frames)
+      assert frames > 0, "times do not fall, and a pair is never at 0"
+      state.segments += segments
+      state.seek += frames
+    progress(sum(min(state.seek, len(state.features_TM)) for state in states) / total)
+  return [state.segments for state in states]
+
+
+def _cut(state: _Recording, window: int) -> tuple[np.ndarray, int]:
+  """A window's frames, and how many of them are of the recording."""
+  part = state.features_TM[state.seek:state.seek + window]
+  return np.pad(part, ((0, window - len(part)), (0, 0))), len(part)
+
+
+def _before(state: _Recording, recognizer: Recognizer) -> tuple[int, ...]:
+  if state.warm or not state.segments:
+    return ()
+  tokens = np.concatenate([segment.tokens for segment in state.segments])
+  return (recognizer.tokens.previous, *tokens[-recognizer.max_before:].tolist())

@@ -1,0 +1,116 @@
+"""A plan in words: lines for the terminal, tables for the report."""
+
+import math
+
+from research.figures import Table
+from research.planning.advice import Option
+from research.planning.devices import CHIPS, Chip
+
+_GIB = 2**30
+
+
+def lines(option: Option, chip: Chip) -> list[tuple[str, str]]:
+  """(name, what is said of it) of one way to train.
+
+  Args:
+    option: compiled, whether it fits or not.
+    chip: with prices.
+  """
+  step, cost = option.compiled, option.cost
+  assert step is not None
+  axes = ", ".join(f"{axis} {size}" for axis, size in step.mesh.items() if size > 1)
+  said = [("devices", f"{step.devices} x {step.kind}" + (f", cut by {axes}" if axes else "")),
+          ("parameters", f"{step.num_parameters:,}"),
+          ("a step", f"{step.batch_size:,} examples, {quantity(step.flops, 'FLOP')} in products, {step.precision}"),
+          ("memory", memory(option))]
+  if step.declared:
+    said.append(("data", f"not here: their published number and form stand for them ({step.declared.split(';')[0]})"))
+  if cost is not None:
+    moved = f"{quantity(step.products + step.others, 'B')} to and from each device's memory"
+    kinds = ", ".join(f"{c['count']:,.0f} {kind} of {quantity(c['bytes'], 'B')}" for kind, c in step.collectives.items())
+    of = ", ".join(f"{name} {100 * part / cost.seconds:.0f} %" for name, part in cost.parts.items() if part)
+    used = f"; {cost.utilization:.0%} of the peak" if cost.utilization else ""
+    rate = step.batch_size * step.mean_share / cost.seconds
+    said += [("moves", moved), ("collectives", kinds or "none"),
+             ("step time", f"{cost.seconds:.4g} s: {of}{used} ({cost.by})"),
+             ("the host delivers", f"{rate:,.0f} examples/s, {quantity(step.batch_bytes / cost.seconds, 'B')}/s"),
+             ("the run", f"{step.total_steps:,} steps, {hours(cost.hours)} (evaluations {hours(cost.evaluation_hours)})"),
+             ("it costs", _price(option, chip))]
+  data = "unknown" if math.isnan(step.data_bytes) else quantity(step.data_bytes, "B") if step.data_bytes else "generated"
+  said.append(("storage", f"data {data}, {step.num_checkpoints} checkpoints of {quantity(step.state_bytes, 'B')}"))
+  return said + [("not counted", note) for note in step.notes]
+
+
+def memory(option: Option) -> str:
+  """Whether it fits, of how much, and what fills it."""
+  step = option.compiled
+  assert step is not None
+  whole, unit = (_GIB, "GiB") if not step.peak < 0.1 * _GIB else (2**20, "MiB")
+  shown = lambda size: f"{size / whole:,.4g}"
+  of = f"{shown(step.peak)} of {shown(step.capacity)} {unit}"
+  if math.isinf(step.peak):
+    of = "more than there is"
+  parts = ", ".join(f"{name} {shown(size)}" for name, size in step.holds.items())
+  return ("" if step.fits else "DOES NOT FIT: ") + f"{of} on each device: {parts}"
+
+
+def _price(option: Option, chip: Chip) -> str:
+  cost, num = option.cost, option.device.num_chips
+  assert cost is not None
+  if not option.device.chip or chip.platform == "cpu":
+    return "nobody says: no price or power of this host is known"
+  money = "no list price is known (--plan.prices)" if cost.dollars is None else f"{cost.dollars:,.2f} dollars"
+  energy = "power not published" if cost.kilowatt_hours is None else f"{cost.kilowatt_hours:,.4g} kWh"
+  return f"{cost.hours * num:,.4g} chip-hours, {money}, {energy} of the chips alone ({chip.source})"
+
+
+HEAD = ("device", "changes", "fits", "GiB a device", "step", "hours", "dollars", "")
+
+
+def row(option: Option, best: bool) -> tuple[str, ...]:
+  """A line of the table of options."""
+  changes = ", ".join(f"{path}={value}" for path, value in option.changes.items()) or "as it is"
+  step, cost = option.compiled, option.cost
+  if step is None:
+    return (option.device.name, changes, "?", "", "", "", "", option.problem)
+  gib = "too much" if math.isinf(step.peak) else f"{step.peak / _GIB:.3g}"
+  if cost is None:
+    return (option.device.name, changes, "no", gib, "", "", "", "")
+  remark = "best" if best else ""
+  remark += "" if option.same_result else ("; " if remark else "") + "another batch, another result"
+  return (option.device.name, changes, "yes", gib, f"{cost.seconds:.3g} s", f"{cost.hours:.3g}",
+          "" if cost.dollars is None else f"{cost.dollars:,.2f}", remark)
+
+
+def text_table(rows: list[tuple[str, ...]]) -> list[str]:
+  """Rows under HEAD, in columns."""
+  widths = [max(len(r[i]) for r in [HEAD, *rows]) for i in range(len(HEAD))]
+  return ["  ".join(cell.ljust(width) for cell, width in zip(r, widths)).rstrip() for r in [HEAD, *rows]]
+
+
+def tables(plans: list[tuple[str, list[Option], list[Option]]], chips: dict[str, Chip]) -> tuple[Table, ...]:
+  """For the report: (title, options, the best of them) of each device."""
+  found = []
+  for title, options, best in plans:
+    chip = lambda o: chips[o.device.chip] if o.device.chip else CHIPS["cpu"]
+    if options[0].compiled is not None:
+      found.append(Table(f"How much compute: {title}", ("", ""), tuple(lines(options[0], chip(options[0])))))
+    if len(options) > 1:
+      found.append(Table(f"What else would do: {title}", HEAD, tuple(row(o, o in best) for o in options),
+                         "Each was compiled. Best: no other is both faster and cheaper, for as many examples."))
+  return tuple(found)
+
+
+def quantity(value: float, unit: str) -> str:
+  """1.2 GB."""
+  for power, prefix in ((15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
+    if value >= 10**power:
+      return f"{value / 10**power:.3g} {prefix}{unit}"
+  return f"{value:.3g} {unit}"
+
+
+def hours(value: float) -> str:
+  """Hours, or what is easier to read."""
+  if value >= 72:
+    return f"{value / 24:,.1f} days"
+  return f"{value:.3g} hours" if value >= 1 else f"{60 * value:.3g} minutes" if value >= 1 / 60 else f"{3600 * value:.3g} s"

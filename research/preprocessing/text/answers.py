@@ -1,0 +1,150 @@
+"""Answers that are texts.
+
+Shapes: B examples, T tokens of a text, S of its source.
+"""
+
+import dataclasses
+import re
+from typing import Any, Protocol
+
+import numpy as np
+
+from research.preprocessing.answers import Answer, Labels
+from research.preprocessing.text.base import Tokenizer
+from research.preprocessing.text.encoding import stored
+
+
+class Detokenizer(Protocol):
+  """Makes text as people write it of what a tokenizer gives."""
+
+  def detokenize(self, text: str) -> str: ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextLabels(Labels):
+  """The most probable classes of a text.
+
+  Attributes:
+    tokenizer: its folder.
+    source: the feature with the text's ids.
+  """
+
+  tokenizer: str
+  source: str
+
+  @property
+  def files(self) -> tuple[str, ...]:
+    return "names", "tokenizer"
+
+  def parts(self, features):
+    return {"tokens": _shown(stored(self.tokenizer), features[self.source])}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Texts(Answer):
+  """The text of `tokens` (B, T), of which `length` (B,) count; and `alignment` (B, T, S), where it is there.
+
+  Attributes:
+    tokenizer: folder of the text's tokenizer.
+    source: the feature that the text is made of.
+    source_tokenizer: its tokenizer's folder.
+    end: ids that end a text and are no part of it.
+    detokenize: makes text as people write it of what the tokenizer gives; None where that is such text.
+  """
+
+  tokenizer: str
+  source: str
+  source_tokenizer: str
+  end: tuple[int, ...]
+  detokenize: Detokenizer | None = None
+
+  @property
+  def files(self) -> tuple[str, ...]:
+    return "tokenizer", "source_tokenizer"
+
+  def __call__(self, arrays, given):
+    target, source, answers = stored(self.tokenizer), stored(self.source_tokenizer), []
+    rows = [_without(tokens_T[:length], self.end) for tokens_T, length in zip(arrays["tokens"], arrays["length"])]
+    for b, (text, ids) in enumerate(zip(target.decode(rows), rows)):
+      before = given[b]["features"][self.source]
+      answer = {"text": text if self.detokenize is None else self.detokenize.detokenize(text),
+                "source_tokens": _shown(source, before), "output_tokens": _shown(target, ids)}
+      if "alignment" in arrays:
+        answer["alignment"] = np.round(arrays["alignment"][b, :len(ids), :len(before)].astype(np.float64), 4).tolist()
+      answers.append(answer)
+    return answers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Continuations(Answer):
+  """The text that `tokens` (B, T), of which `length` (B,) count, say after a prompt.
+
+  Attributes:
+    tokenizer: its folder.
+    prompt: the feature with the prompt's ids.
+    end: ids that end a text and are no part of it.
+  """
+
+  tokenizer: str
+  prompt: str
+  end: tuple[int, ...]
+
+  @property
+  def files(self) -> tuple[str, ...]:
+    return ("tokenizer",)
+
+  def __call__(self, arrays, given):
+    rows = [tokens_T[:length] for tokens_T, length in zip(arrays["tokens"], arrays["length"])]
+    texts = stored(self.tokenizer).decode([_without(row, self.end) for row in rows])
+    return [{"text": text, "finish_reason": "stop" if len(row) and int(row[-1]) in self.end else "length",
+             "usage": {"prompt_tokens": len(item["features"][self.prompt]), "completion_tokens": len(row)}}
+            for text, row, item in zip(texts, rows, given)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Transcripts(Answer):
+  """What is said, and when: of the most probable output `path` (B, T) of every frame, of which `length` (B,) count, and of
+  which there are `rate` (B,) a second.
+
+  Repeated outputs are one label, blanks none (Graves et al. 2006). A word begins with the frame of its first label and ends
+  behind that of its last; how long it is held in between, CTC does not say.
+
+  Attributes:
+    tokenizer: its folder.
+    blank: the output that stands for no label.
+  """
+
+  tokenizer: str
+  blank: int
+
+  @property
+  def files(self) -> tuple[str, ...]:
+    return ("tokenizer",)
+
+  def __call__(self, arrays, given):
+    answers = []
+    for path_T, length, rate in zip(arrays["path"], arrays["length"], arrays["rate"]):
+      path = path_T[:length]
+      frames = np.flatnonzero((path != self.blank) & (path != np.concatenate([[self.blank], path[:-1]])))
+      answers.append(self._timed(path[frames], frames, 1 / float(rate)))
+    return answers
+
+  def _timed(self, labels_N: np.ndarray, frames_N: np.ndarray, seconds: float) -> dict[str, Any]:
+    # How far the text reaches after each label says which labels a word is made of, whatever the tokenizer.
+    reach = stored(self.tokenizer).decode([labels_N[:n] for n in range(len(labels_N) + 1)])
+    text, ends = reach[-1], [len(part) for part in reach[1:]]
+    words = []
+    for word in re.finditer(r"\S+", text):
+      first = next(i for i, end in enumerate(ends) if end > word.start())
+      last = next(i for i, end in enumerate(ends) if end >= word.end())
+      words.append({"word": word[0], "start": round(float(frames_N[first]) * seconds, 3),
+                    "end": round(float(frames_N[last] + 1) * seconds, 3)})
+    return {"text": text, "words": words}
+
+
+def _without(ids_T: np.ndarray, end: tuple[int, ...]) -> np.ndarray:
+  return ids_T[:-1] if len(ids_T) and int(ids_T[-1]) in end else ids_T
+
+
+def _shown(tokenizer: Tokenizer, ids_T: np.ndarray) -> list[str]:
+  return [tokenizer.token(int(i)) for i in ids_T]

@@ -1,0 +1,56 @@
+"""From speech to text by a transducer (Graves 2012). B utterances, T frames, N labels of a text."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from research.decoding.transducer_search import TransducerGreedy
+from research.metrics.base import RecordMetric
+from research.nn.transducer import Lattice, transducer_loss
+from research.tasks.base import no_padding
+from research.tasks.speech import Speech
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Transduction(Speech):
+  """The text that is said in an utterance; the network maps inputs, their lengths and the text to a Lattice.
+
+  Its `blank` is the network's.
+  """
+
+  method, searches = "transducer", (TransducerGreedy,)
+
+  @property
+  def record_metrics(self) -> dict[str, RecordMetric]:
+    return {}
+
+  def forward(self, model, batch, key) -> Lattice:
+    return model(batch["inputs"], batch["inputs_length"], batch["targets"], key=key)
+
+  def statistics(self, outputs: Lattice, batch, *, training=False):
+    return self.rows(transducer_loss(outputs, batch["targets_length"]), outputs.lengths > 0, batch)
+
+  def scores(self, outputs: Lattice, targets):
+    """ln of the probability of the texts that the network was given; −1 stands behind their ends in `targets` (B, N)."""
+    return -transducer_loss(outputs, (targets >= 0).sum(1))
+
+  def questions(self, outputs: Lattice, batch):
+    """The text that the network was given (B, 1, N)."""
+    del outputs
+    return jnp.where(no_padding(batch["targets"], batch["targets_length"]), batch["targets"], -1)[:, None], None
+
+  def given(self, batch, written):
+    """The batch with what was written as its targets."""
+    return {**batch, "targets": written["labels"], "targets_length": written["length"]}
+
+  # --- writing --------------------------------------------------------------------------------------------------------------
+
+  def write(self, model, batch) -> dict[str, jax.Array]:
+    """Labels (B, T) and their number (B,)."""
+    assert self.writing is not None and isinstance(self.writing.decoding, TransducerGreedy)
+    found = self.writing.decoding.search(model, batch["inputs"], batch["inputs_length"], blank=self.blank)
+    return dict(zip(("labels", "length"), found))
+
+  def texts(self, written, tokenizer) -> list[str]:
+    return tokenizer.decode([labels[:length] for labels, length in zip(written["labels"], written["length"])])
