@@ -74,7 +74,8 @@ class Features(Source):
     see = lambda batch: augmentation.apply(self.on_device, batch, None)
     params, buffers = both(of_features[0], params), both(of_features[1], buffers)
     shapes = lambda tree: jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
-    return dataclasses.replace(head, bind=bind, see=see, params=shapes(params), buffers=shapes(buffers)), params, buffers, opened
+    whole = dataclasses.replace(head, bind=bind, see=see, params=shapes(params), buffers=shapes(buffers))
+    return whole, params, buffers, opened
 
 
 def _frozen(config: Features, data_dir: str | None) -> tuple[Data, Opened, Any, Any, Any]:

@@ -67,7 +67,6 @@ def learned(family: str, folder):
 def test_the_family_learns(family, tmp_path, monkeypatch):
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
   found = learned(family, tmp_path / "run")
-  print(found.metrics)
   assert found.metrics["test/cer"] < 15
   assert found.metrics["test/does_not_fit"] == 0 and np.isfinite(found.metrics["test/loss"])
   assert found.signatures["test/cer"].startswith("CER|spaces:counted|normalizer:none|")

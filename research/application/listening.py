@@ -18,7 +18,7 @@ _NOTICE_SECONDS = 0.5  # for a balancer to see that this server ends, and for re
 
 
 class Patient(HttpToolsProtocol):
-  """HTTP/1.1 on a connection that is closed if a request's head takes too long, as a slow client's would for ever, or too much."""
+  """HTTP/1.1 on a connection that is closed if a request's head is too large, or takes too long, as a slow client's would."""
 
   _timer: asyncio.TimerHandle | None = None
   _size = 0

@@ -40,10 +40,10 @@ def build(arguments: Mapping[str, Any]) -> Any:
     warm(bundles)
     return application(Service(bundles, settings))
 
-  @serve.deployment(name="bundles", num_replicas=int(replicas), max_ongoing_requests=settings.queue,
-                    graceful_shutdown_timeout_s=settings.drain_seconds)
-  @serve.ingress(ready_application)
   class Replica:
     """One process with every bundle."""
 
-  return Replica.bind()
+  replica: Any = serve.deployment(
+      name="bundles", num_replicas=int(replicas), max_ongoing_requests=settings.queue,
+      graceful_shutdown_timeout_s=settings.drain_seconds)(serve.ingress(ready_application)(Replica))
+  return replica.bind()

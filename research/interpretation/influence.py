@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from research.interpretation.rewriting import without_custom_vjp
 from research.rules import paths
 
 Loss = Callable[[Any, Any], jax.Array]  # (parameters, batch) -> the loss of each example (B,)
@@ -60,7 +61,7 @@ def last_layer(loss: Loss, params: Any, batch: Any, layer: str) -> tuple[LastLay
   def whole(own, rest, batch):
     return loss(jax.tree.unflatten(treedef, [own[p] if p in own else rest[p] for p in named]), batch)
 
-  closed = jax.make_jaxpr(whole)(own, rest, batch)
+  closed = jax.make_jaxpr(without_custom_vjp(whole))(own, rest, batch)
   jaxpr, free = closed.jaxpr, set(closed.jaxpr.invars[:len(own)])
   late = []
   for eqn in jaxpr.eqns:
@@ -139,6 +140,7 @@ def tracin(loss: Loss, checkpoints: Iterable[Any], train: Sequence[Any], explain
     num: how many are explained: its first ones.
     between: called before each pass; may raise to break off.
   """
+  loss = without_custom_vjp(loss)
   gradient = jax.jit(lambda params, q: jax.grad(lambda params: loss(params, explained)[q])(params))
   along = jax.jit(lambda params, v, batch: jax.jvp(lambda p: loss(p, batch), (params,), (v,))[1])
   total = None

@@ -19,6 +19,7 @@ import numpy as np
 from research.interpretation import attribution
 from research.interpretation.attachment import Attachment
 from research.interpretation.memory import copies_within
+from research.interpretation.rewriting import without_checkpoints
 from research.interpretation.units import Units
 
 _MOST = 64  # copies in one call: more are no faster
@@ -64,8 +65,8 @@ class Probe:
     self.inputs = jax.jit(self._inputs)
 
   def score(self, weights: Weights, case: Case) -> attribution.Score:
-    """The score as a function of the inputs, for tracing."""
-    return self.attachment.score(*weights, case.batch, case.targets, case.against)
+    """The score as a function of the inputs, for tracing. What training computes twice is kept: a budget limits memory."""
+    return without_checkpoints(self.attachment.score(*weights, case.batch, case.targets, case.against))
 
   def whole(self, name: str, function: Callable) -> Callable:
     """function(score, x, case, ...), compiled once under its name: (weights, case, ...) -> its value."""
@@ -143,12 +144,12 @@ def _weighted_gradient(score, points, weights_C):
 
 
 def _chunks(num: int, copies: int) -> Iterator[tuple[int, int, int]]:
-  """(start, stop, size) of calls with at most so many copies: the last one is filled up to a power of 4, or to `copies`.
+  """(start, stop, size) of calls with at most so many copies: the last one is filled up to 2, 8, 32, or to `copies`.
 
   So few shapes are compiled, and few copies are computed for nothing.
   """
   for start in range(0, num, copies):
-    rest, size = min(copies, num - start), 1
+    rest, size = min(copies, num - start), 2
     while size < rest:
       size *= 4
     yield start, start + rest, min(size, copies)

@@ -108,6 +108,26 @@ def rewritten(function: Callable, rewriting: Rewriting) -> Callable:
   return run
 
 
+def without_checkpoints(function: Callable) -> Callable:
+  """`function`, of arrays, keeping for its backward pass what rematerialization would compute again."""
+  return _inlined(function, _CHECKPOINTS, "jaxpr")
+
+
+def without_custom_vjp(function: Callable) -> Callable:
+  """`function`, of arrays, with its own derivative in the place of those that only go backwards: it can go forwards, too."""
+  return _inlined(function, ("custom_vjp_call",), "call_jaxpr")
+
+
+def _inlined(function: Callable, names: tuple[str, ...], inner: str) -> Callable:
+  def run(*args):
+    closed, shapes = jax.make_jaxpr(function, return_shape=True)(*args)
+    wanted = lambda jaxpr: {i for i, eqn in enumerate(jaxpr.eqns) if eqn.primitive.name in names}
+    inline = Rewriting(name=names[0], wanted=wanted, replace=lambda eqn, inputs, bind: inline.run(eqn.params[inner], inputs))
+    return jax.tree.unflatten(jax.tree.structure(shapes), inline.run(closed, jax.tree.leaves(args)))
+
+  return run
+
+
 def replace_relu(function: Callable[[jax.Array], Any], relu: Callable[[jax.Array], jax.Array]):
   """Returns `function`, of one array, with `relu` in the place of each of its relus.
 

@@ -1,8 +1,8 @@
 """The transducer's loss (Graves 2012, Sequence transduction with recurrent neural networks).
 
 An alignment is a way through a lattice of T frames and M = N + 1 places in the text, N labels: from (t, m) a blank leads to
-(t + 1, m), the label m + 1 to (t, m + 1); it ends with a blank from the last place of the last frame. B utterances, V outputs, D
-and E sizes of vectors, C frames of a chunk, S = T + M − 1 steps: every alignment is at step t + m.
+(t + 1, m), the label m + 1 to (t, m + 1); it ends with a blank from the last place of the last frame. B utterances, V outputs,
+D and E sizes of vectors, C frames of a chunk, S = T + M − 1 steps: every alignment is at step t + m.
 """
 
 from collections.abc import Callable

@@ -64,7 +64,8 @@ def _page(record, findings, curves, config_json, environment) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:">
 <link rel="icon" href="data:,">
 <title>{text(name)}: {text(record.get("subject") or record.get("verdict") or "NOT RUN")}</title>
 <style>

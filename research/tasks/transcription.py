@@ -90,7 +90,8 @@ class Transcription(Speech):
 
     return Application(
         kind="speech-to-text", features=("inputs",), lengths=of_lengths(("inputs",), given.lengths), unit="samples",
-        answer=answer, quality=quality if against else None, words=Transcripts(tokenizer="tokenizers/targets", blank=self.blank))
+        answer=answer, quality=quality if against else None,
+        words=Transcripts(tokenizer="tokenizers/targets", blank=self.blank))
 
   # --- writing --------------------------------------------------------------------------------------------------------------
 

@@ -3,9 +3,9 @@
     python tests/benchmarks/whisper.py --peer_python=/path/to/python
 
 The peer's interpreter has torch, transformers and ctranslate2. All begin at the spectrum of one half minute, with random
-weights and the end forbidden, so that all do the same work; Hugging Face's with the faster of its eager and its fused attention.
-Each is a process of its own on the same core, and they take turns. Prints the median ratios of a round, the peer's processor
-time over ours, and the processor; fails if ours is not level with the faster peer.
+weights and the end forbidden, so that all do the same work; Hugging Face's with the faster of its eager and its fused
+attention. Each is a process of its own on the same core, and they take turns. Prints the median ratios of a round, the peer's
+processor time over ours, and the processor; fails if ours is not level with the faster peer.
 """
 
 import argparse
@@ -61,7 +61,8 @@ def step():
 HUGGING_FACE = """
 import time
 import torch
-from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration, logging
+logging.set_verbosity_error()
 torch.set_num_threads(1)
 torch.manual_seed(0)
 features, prompt = 0.5 * torch.randn(1, 80, 3000), torch.tensor([[50258, 50259, 50359, 50363]])

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.interpretation.rewriting import replace_relu
+from research.interpretation.rewriting import replace_relu, without_checkpoints
 
 _X = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4)), jnp.float32)
 
@@ -63,3 +63,13 @@ def test_no_relu_or_one_that_cannot_be_entered_is_said():
       replace_relu(function, jnp.sin)(_X)
   with pytest.raises(ValueError, match="while"):
     replace_relu(lambda x: jax.lax.while_loop(lambda x: x.sum() > 1, lambda x: jax.nn.relu(x) / 2, x), jnp.sin)(_X)
+
+
+def test_without_checkpoints_nothing_is_computed_again_and_nothing_changes():
+  layer = jax.checkpoint(lambda x, w: jnp.sin(jnp.cos(x * w)))
+  deep = lambda x: jax.lax.scan(lambda x, w: (layer(x, w), None), x, jnp.arange(1.0, 4.0))[0].sum()
+  kept = without_checkpoints(deep)
+  cosines = lambda function: str(jax.make_jaxpr(jax.grad(function))(_X)).count("cos ")
+  assert cosines(kept) == 2 < cosines(deep)
+  np.testing.assert_allclose(jax.grad(kept)(_X), jax.grad(deep)(_X), rtol=1e-5)
+  np.testing.assert_array_equal(without_checkpoints(jnp.sin)(_X), jnp.sin(_X))

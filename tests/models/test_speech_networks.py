@@ -51,7 +51,12 @@ def number(variant, num_outputs):
   return sum(math.prod(p.shape) for p in jax.tree.leaves(params))
 
 
-@pytest.mark.parametrize("variant,num_outputs", SIZES, ids=lambda value: getattr(value, "__name__", str(value)))
+QUICK = ((whisper.tiny, 51865), (whisper.tiny, 51864), (whisper.large_v3, 51866), (wav2vec2.base, 32),
+         (wav2vec2.large_lv60, 32))
+
+
+@pytest.mark.parametrize("variant,num_outputs", [pytest.param(*size, marks=() if size in QUICK else pytest.mark.heavy)
+                                                 for size in SIZES], ids=lambda value: getattr(value, "__name__", str(value)))
 def test_sizes_are_those_published(variant, num_outputs):
   first, *second = re.findall(r"\b\d[\d,]{7,}\b", variant.__doc__)
   english = num_outputs == 51864
@@ -119,7 +124,7 @@ def outputs(config):
   return lambda x, lengths: run(params, jnp.asarray(x), jnp.asarray(lengths))
 
 
-@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize("norm", ["group", pytest.param("layer", marks=pytest.mark.heavy)])
 def test_padding_is_told_from_speech_if_it_is_masked(norm):
   run = outputs(small(conv_norm=norm))
   logits, num = run(SAMPLES, LENGTHS)

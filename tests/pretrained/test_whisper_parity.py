@@ -59,8 +59,8 @@ def test_outputs_are_those_of_transformers():
   close(logits, OUTPUTS["logits"])
 
 
-# Without times the task's test compares, too.
-@pytest.mark.parametrize("timestamps", [pytest.param(False, marks=pytest.mark.heavy), True])
+@pytest.mark.heavy  # tests/tasks and tests/decoding/test_long_form.py compare such texts, too
+@pytest.mark.parametrize("timestamps", [False, True])
 def test_texts_are_those_of_generate(timestamps):
   _, definition, *variables = load()
   theirs = OUTPUTS["timed" if timestamps else "plain"]

@@ -65,7 +65,7 @@ def test_what_is_heard_becomes_text(decoding):
 
 
 def test_a_search_that_is_no_ctc_search_is_refused():
-  with pytest.raises(ConfigError, match="writing.decoding=Decoding: must be BestPath or PrefixBeamSearch"):
+  with pytest.raises(ConfigError, match=r"writing\.decoding=Decoding: must be BestPath or PrefixBeamSearch"):
     Transcription(vocab_size=4, writing=writing(Decoding()))
   with pytest.raises(ConfigError, match=r"blank=2: must be blank=0"):
     Transcription(vocab_size=4, writing=writing(PrefixBeamSearch(blank=2)))
