@@ -89,18 +89,16 @@ def forgetting(params: Any, fresh: Any, layers: Sequence[str], num_groups: int) 
 
 def alike(explainer: Explainer, weights: Weights, case: Case, names: Sequence[str],
           examined: Mapping[str, Any]) -> dict[str, Any]:
-  """Of each method the rank correlations (B,) of |map| with that of the trained network; 0 where a map is constant."""
+  """Of each method the rank correlations (B,) of |map| with that of the trained network, over the units that matter; 0 where a
+  map is constant."""
   units = explainer.probe.units
-  found = {}
+  counts_BU, found = np.asarray(examined["counts"], bool), {}
   for name in names:
-    map_BU = units.pool(jnp.asarray(explainer.map(name, weights, case, num_steps=examined.get("num_steps"))))
-    trained_BU = jnp.asarray(np.asarray(examined["maps"][name]), map_BU.dtype)
-    counts_BU = jnp.asarray(np.asarray(examined["counts"]), map_BU.dtype)
-    found[name] = np.nan_to_num(np.asarray(_correlation(jnp.abs(map_BU) * counts_BU, jnp.abs(trained_BU))))
+    map_BU = np.abs(units.pool(jnp.asarray(explainer.map(name, weights, case, num_steps=examined.get("num_steps")))))
+    trained_BU = np.abs(np.asarray(examined["maps"][name]))
+    rows = [(a[counts][None], b[counts][None]) for a, b, counts in zip(map_BU, trained_BU, counts_BU)]
+    found[name] = [float(np.nan_to_num(spearman(jnp.asarray(a), jnp.asarray(b, a.dtype))[0])) for a, b in rows]
   return found
-
-
-_correlation = jax.jit(spearman)
 
 
 def summarize(rows: Sequence[int], batches: Sequence[Mapping[str, Any]], checks: Mapping[str, Sequence[Mapping[str, Any]]],

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from research.interpretation.rewriting import without_custom_vjp
+from research.interpretation.rewriting import NotThere, without_custom_vjp
 from research.rules import paths
 
 Loss = Callable[[Any, Any], jax.Array]  # (parameters, batch) -> the loss of each example (B,)
@@ -51,6 +51,9 @@ def last_layer(loss: Loss, params: Any, batch: Any, layer: str) -> tuple[LastLay
 
   Returns:
     What remains, and the layer's parameters by their paths.
+
+  Raises:
+    NotThere: the layer is one of a scanned stack: there is no linear layer at the end whose influence would be exact.
   """
   named = paths(params)
   own = {path: value for path, value in named.items() if f"{path}/".startswith(f"{layer}/")}
@@ -63,6 +66,9 @@ def last_layer(loss: Loss, params: Any, batch: Any, layer: str) -> tuple[LastLay
 
   closed = jax.make_jaxpr(without_custom_vjp(whole))(own, rest, batch)
   jaxpr, free = closed.jaxpr, set(closed.jaxpr.invars[:len(own)])
+  if any(eqn.primitive.name in ("scan", "while") and free.intersection(v for v in eqn.invars if isinstance(v, core.Var))
+         for eqn in jaxpr.eqns):
+    raise NotThere(f"what is used last, {layer}, is no linear layer behind the others")
   late = []
   for eqn in jaxpr.eqns:
     if any(v in free for v in eqn.invars if isinstance(v, core.Var)):

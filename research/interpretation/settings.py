@@ -60,7 +60,7 @@ class Explain:
   radius: float = 0.02
   influenced: int = 4
   num_train: int = 2000
-  memory_mib: int = 192
+  memory_mib: int = 128
   seed: int = 0
 
   def __post_init__(self):

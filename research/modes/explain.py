@@ -12,6 +12,7 @@ from research.data.loading import Loader
 from research.evaluation.writing import make_writer
 from research.interpretation import examination, influence
 from research.interpretation.randomization import layers_from_the_top
+from research.interpretation.rewriting import NotThere
 from research.interpretation.settings import Explain
 from research.interpretation.subject import subject
 from research.modes.base import Context
@@ -131,9 +132,14 @@ def _influence(trained: Trained, examples, explained: np.ndarray, settings: Expl
     return rows_B2[:, 0] / jax.numpy.maximum(rows_B2[:, 1], 1)
 
   layer = layers_from_the_top(lambda params: loss(params, first), trained.params)[0]
-  part, own = influence.last_layer(loss, trained.params, batches[0], layer)
-  exact, left = influence.of_last_layer(part, own, list(map(part.known, batches)), part.known(first), num=num, damping=_DAMPING)
-  found = {f"influence through the last layer, {layer}": exact}
+  found, left = {}, None
+  try:
+    part, own = influence.last_layer(loss, trained.params, batches[0], layer)
+    known = list(map(part.known, batches))
+    rows, left = influence.of_last_layer(part, own, known, part.known(first), num=num, damping=_DAMPING)
+    found[f"influence through the last layer, {layer}"] = rows
+  except NotThere as reason:
+    say(f"{trained.run.label}no influence of the last layer alone: {reason}")
   checkpoints = list(trained.checkpoints())
   if checkpoints:
     found[f"TracIn over {len(checkpoints)} checkpoints"] = influence.tracin(

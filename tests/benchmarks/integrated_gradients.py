@@ -67,7 +67,7 @@ def main() -> None:
   parser.add_argument("--peer_python", required=True)
   parser.add_argument("--rounds", type=int, default=5)
   parser.add_argument("--core", type=int, default=0)
-  parser.add_argument("--budget", type=int, default=192, help="of ours, in MiB")
+  parser.add_argument("--budget", type=int, default=128, help="of ours, in MiB")
   args = parser.parse_args()
   compare("32 steps on ViT-S/16", "Captum", args.peer_python, PEER, OURS, rounds=args.rounds, core=args.core,
           BUDGET=args.budget)

@@ -13,9 +13,9 @@ import time
 step(), step()
 while True:
   input()
-  begin = time.perf_counter()
+  begin = time.process_time()  # others on the machine do not count
   step()
-  print("seconds", time.perf_counter() - begin, flush=True)
+  print("seconds", time.process_time() - begin, flush=True)
 """
 
 
@@ -37,7 +37,7 @@ class Worker:
     self.step()  # so that it is compiled and warm before another starts
 
   def step(self) -> float:
-    """Seconds of one step."""
+    """Seconds of processor time of one step."""
     assert self.process.stdin is not None and self.process.stdout is not None
     self.process.stdin.write("\n")
     self.process.stdin.flush()
@@ -48,7 +48,7 @@ class Worker:
 
 
 def compare(what: str, peer: str, peer_python: str, theirs: str, ours: str, *, rounds: int, core: int, **names) -> None:
-  """Prints the median ratio of a round, the peer's time over ours, and the processor.
+  """Prints the median ratio of a round, the peer's processor time over ours, and the processor.
 
   Args:
     what: is measured.

@@ -71,7 +71,7 @@ def test_captums_values(captum):
 def test_maps_are_the_same_whatever_the_memory(captum):
   _, ours, weights, case = captum
   narrow = Explainer(Probe(ours.probe.attachment, ours.probe.units, 1), ours.settings, ())
-  for name in ("smoothgrad", "rise", "occlusion", "integrated_gradients"):
+  for name in ("smoothgrad", "occlusion"):
     np.testing.assert_allclose(narrow.map(name, weights, case), ours.map(name, weights, case), rtol=1e-3, atol=1e-5)
   assert max(narrow.probe._copies.values()) == 1 < min(ours.probe._copies.values())
 
@@ -149,7 +149,7 @@ def test_tokens_are_explained_by_their_vectors(translator):
   np.testing.assert_allclose(scores, expected, rtol=1e-4)
 
 
-_SHORT = ("gradient_x_input", "gradient_attention")
+_SHORT = ("gradient_attention",)
 
 
 @pytest.mark.parametrize("names", [_SHORT, pytest.param(tuple(n for n in METHODS if n not in _SHORT), marks=pytest.mark.heavy)])
@@ -171,6 +171,7 @@ def test_contrast_is_the_difference_of_two_explanations(captum):
   np.testing.assert_allclose(of(case.targets, against), of(case.targets, None) - of(against, None), atol=1e-6)
 
 
+@pytest.mark.heavy
 def test_attention_of_a_vision_transformer_is_found_in_its_scan_and_read_at_its_class_token():
   config = vit.Config(patch=4, dim=8, num_layers=2, num_heads=2, mlp_dim=8)
   x = jax.random.normal(jax.random.key(0), (2, 8, 12, 3))

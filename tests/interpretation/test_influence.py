@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from research.interpretation import influence
-from research.interpretation.rewriting import without_custom_vjp
+from research.interpretation.rewriting import NotThere, without_custom_vjp
 from research.studies.influence_functions import losses
 
 RNG = np.random.default_rng(0)
@@ -72,3 +72,10 @@ def test_tracin_adds_products_of_gradients_over_checkpoints(train):
   gradients = jax.jit(lambda params, batch: flatten(jax.jacrev(loss)(params, batch)))
   expected = sum(gradients(p, explained)[:2] @ gradients(p, whole).T for p in checkpoints)
   np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_stack_that_is_scanned_has_no_last_layer(train):
+  layer = lambda x, w: (jnp.tanh(x @ w), None)
+  stacked = lambda params, batch: jax.lax.scan(layer, batch["x"], params["layers"]["w"])[0].sum(1)
+  with pytest.raises(NotThere, match="layers"):
+    influence.last_layer(stacked, {"layers": {"w": jnp.ones((2, 5, 5))}}, train[0], "layers")

@@ -22,7 +22,7 @@ def test_as_many_copies_as_fit():
   assert [copies_within(f, x, budget, 8) for budget in (1, 2500, 10_000, 10**9)] == [1, 1, 4, 8]
 
 
-@pytest.mark.parametrize("shape, grid", [((2, 7, 10, 3), (4, 4)), ((2, 6, 5), (3, 3)), ((2, 9), (9,))])
+@pytest.mark.parametrize("shape, grid", [((2, 7, 10, 3), (4, 4)), ((2, 9), (9,))])
 def test_units_pool_spread_and_keep(shape, grid):
   units = units_of(shape, False, 4)
   assert units.grid == grid
