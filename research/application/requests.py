@@ -12,6 +12,8 @@ from starlette.types import Message
 from research.application.refusals import ClientLeft, Refusal, busy
 from research.application.service import Service
 
+_PATIENCE = 4  # times the largest body, that a larger one is read and forgotten
+
 Handler = Callable[[Service, Request, bytes], Awaitable[Response]]
 
 
@@ -33,8 +35,11 @@ class Bodies:
     """
     settings, size, pieces = self._service.settings, 0, []
     deadline = time.monotonic() + settings.answer_seconds
+    too_large = Refusal(413, f"a body of more than {settings.request_bytes} bytes", close=True)
     if _declared(request) > settings.request_bytes:
-      raise Refusal(413, f"a body of more than {settings.request_bytes} bytes", close=True)
+      if "expect" not in request.headers:
+        await _discard(request, _PATIENCE * settings.request_bytes, settings.idle_seconds, deadline)
+      raise too_large
     try:
       more = True
       while more:
@@ -45,7 +50,9 @@ class Bodies:
         size += len(piece)
         self._held += len(piece)
         if size > settings.request_bytes:
-          raise Refusal(413, f"a body of more than {settings.request_bytes} bytes", close=True)
+          pieces.clear()
+          await _discard(request, _PATIENCE * settings.request_bytes, settings.idle_seconds, deadline)
+          raise too_large
         if self._held > settings.memory_bytes:
           raise busy("there is no room for the body now", close=True)
         pieces.append(piece)
@@ -60,6 +67,14 @@ async def _next(request: Request, patience: float, deadline: float) -> Message:
       return await request.receive()
   except TimeoutError:
     raise Refusal(408, "the body comes too slowly", close=True) from None
+
+
+async def _discard(request: Request, most: int, patience: float, deadline: float) -> None:
+  """Lets a client send what will not be read: many look at the answer only then, and a closed connection would hide it."""
+  size, more = 0, True
+  while more and size < most:
+    message = await _next(request, patience, deadline)
+    size, more = size + len(message.get("body", b"")), message.get("more_body", False)
 
 
 def _declared(request: Request) -> int:

@@ -6,6 +6,7 @@
 Every client asks again where its replica died under it. At the end every request has its answer, and both replicas are back.
 """
 
+import json
 import os
 import pathlib
 import signal
@@ -45,7 +46,8 @@ def main(bundle: str, file: str) -> int:
       for attempt in range(50):
         try:
           request = urllib.request.Request("http://127.0.0.1:8199/predict", data, {"content-type": ""})
-          answers.append(urllib.request.urlopen(request, timeout=30).read())
+          with urllib.request.urlopen(request, timeout=30) as response:
+            answers.append(json.load(response)["labels"][0]["label"])
           break
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
           retries.append(f"{attempt}: {error}")
@@ -67,8 +69,8 @@ def main(bundle: str, file: str) -> int:
   while len(replicas() - {victim}) < 2 and time.monotonic() < limit:
     time.sleep(1)
   after = replicas()
-  print(f"{len(answers)} answers ({len(answers) - num} after the kill), {len(set(answers))} distinct; {len(retries)} asked again "
-        f"{retries[:3]}; {len(lost)} lost; replicas {before} then {after}")
+  print(f"{len(answers)} answers ({len(answers) - num} after the kill), {len(set(answers))} distinct; {len(retries)} asked "
+        f"again {retries[:3]}; {len(lost)} lost; replicas {before} then {after}")
   serve.shutdown()
   ray.shutdown()
   return int(bool(lost) or len(set(answers)) != 1 or victim in after or len(after) != 2)

@@ -224,8 +224,8 @@ def main() -> None:
   for width in widths:
     kinds = {"ours": sys.executable, **({"litserve": flags.peer_python} if flags.peer_python else {})}
     with contextlib.ExitStack() as stack:
-      measure(Network(width), {kind: stack.enter_context(started(python, kind, width)) for kind, python in kinds.items()}, width,
-              flags)
+      ports = {kind: stack.enter_context(started(python, kind, width)) for kind, python in kinds.items()}
+      measure(Network(width), ports, width, flags)
 
 
 def measure(network: Network, ports: dict[str, int], width: int, flags) -> None:
@@ -244,10 +244,11 @@ def measure(network: Network, ports: dict[str, int], width: int, flags) -> None:
         f"{statistics.median(rates):,.0f} a second at batch {SIZES[-1]}")
   for kind in ports:
     median = statistics.median(statistics.median(each) - one for each, one in zip(latencies[kind], functions))
-    late = statistics.median(sorted(each)[int(0.99 * len(each))] - one for each, one in zip(latencies[kind], functions))
+    late = statistics.median(sorted(each)[int(0.99 * len(each))] - one
+                             for each, one in zip(latencies[kind], functions))
     share = statistics.median(shares[kind])
-    print(f"  {kind}: adds {1e3 * median:.2f} ms at the median, {1e3 * late:.2f} at the 99th percentile; {100 * share:.0f} % of "
-          f"the function's throughput ({min(shares[kind]):.2f} to {max(shares[kind]):.2f})")
+    print(f"  {kind}: adds {1e3 * median:.2f} ms at the median, {1e3 * late:.2f} at the 99th percentile; {100 * share:.0f} % "
+          f"of the function's throughput ({min(shares[kind]):.2f} to {max(shares[kind]):.2f})")
   if len(ports) > 1:
     ratios = [a / b for a, b in zip(shares["ours"], shares["litserve"])]
     print(f"  ours over LitServe: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
