@@ -226,7 +226,8 @@ class Comparison:
                             for name, found in findings.items() for figure in found.figures)),
         notes=tuple(f"{name}: {note}" for name, found in findings.items() for note in found.notes),
         stopped="; ".join(f"{name}: {found.stopped}" for name, found in findings.items() if found.stopped),
-        compute={f"{name}/{member}".rstrip("/"): took for name, found in findings.items() for member, took in found.compute.items()})
+        compute={f"{name}/{member}".rstrip("/"): took for name, found in findings.items()
+                 for member, took in found.compute.items()})
 
   def conclude(self, findings: dict[int, Findings]) -> Findings:
     """The differences. A member's own conclusions are not drawn: they belong to its own verdict."""

@@ -46,7 +46,7 @@ def test_the_docstring_is_a_promise(name):
   text = EXPERIMENTS[name].read_text()
   doc = ast.get_docstring(ast.parse(text))
   assert f"python launch.py --experiment={name}" in doc
-  assert re.search(r"\b(\d+ ?s|seconds?|minutes?|hours?)\b.*\b(CPU|GPUs?|TPUs?|cores?)\b", doc, re.I | re.S), "how long, on what"
+  assert re.search(r"\b(\d+ ?s|seconds?|minutes?|hours?)\b.*\b(CPU|GPUs?|TPUs?|cores?)\b", doc, re.I | re.S), "time and device"
   assert len(text.splitlines()) < 60
 
 

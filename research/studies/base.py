@@ -25,8 +25,8 @@ class Findings:
     notes: what a reader must know beside the numbers, a sentence each.
     seconds: where the time went, by name.
     stopped: what ended the training before its last step, "" if nothing did.
-    compute: of each training run, "" or a member's name, what it took: device, devices, step_seconds, hours, program_bytes (that the
-      compiled step holds on a device) and peak_bytes (that the backend saw there; None where it does not say).
+    compute: of each training run, "" or a member's name, what it took: device, devices, step_seconds, hours, program_bytes
+      (that the compiled step holds on a device) and peak_bytes (that the backend saw there; None where it does not say).
   """
 
   metrics: dict[str, float]
