@@ -64,8 +64,8 @@ def test_it_is_a_published_result_whose_settings_round_trip(name):
 
 
 # Long to trace; smaller ones of their kind run in tests/test_fit.py and tests/test_image_twins.py.
-SLOW = ("best_practices", "cifar10_sam", "cifar10_wrn_28_10", "imagenet_sam", "agnews_bert", "multi30k_tutorial",
-        "openwebtext_gpt2", "wmt14_ende_base", "cnndm_bart", "cnndm_pegasus", "scitldr_abstractive",
+SLOW = ("best_practices", "cifar10_mixup", "cifar10_sam", "cifar10_wrn_28_10", "imagenet_sam", "agnews_bert",
+        "multi30k_tutorial", "openwebtext_gpt2", "wmt14_ende_base", "cnndm_bart", "cnndm_pegasus", "scitldr_abstractive",
         "wmt14_ende_big", "wmt16_scaling_nmt", "wmt17_flax_en_de", "xsum_bart", "xsum_pegasus", "tatoeba_en_de", "bbc_titles",
         "librispeech_conformer_m", "librispeech_conformer_l", "librispeech_rnnt")
 

@@ -83,6 +83,7 @@ def test_a_frozen_base_keeps_the_weights_of_the_file(weights, tmp_path):
       assert np.any(value != before[path]), path
 
 
+@pytest.mark.heavy
 def test_without_rules_all_of_it_learns(weights, tmp_path):
   with fitted(recipe(optimizer=Adam(learning_rate=1e-3)), tmp_path) as fit:
     after = jax.device_get(rules.paths(fit.train()[0].params))

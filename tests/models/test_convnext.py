@@ -46,7 +46,7 @@ def _depthwise(p, x):
       x[:, i:i + rows, j:j + columns] * p["kernel"][i, j, 0] for i in range(7) for j in range(7))
 
 
-@pytest.mark.parametrize("scan", [True, False])
+@pytest.mark.parametrize("scan", [pytest.param(True, marks=pytest.mark.heavy), False])
 def test_the_network_is_its_formula(scan):
   model = dataclasses.replace(SMALL, scan=scan).build(IMAGES, 5, nnx.Rngs(0))
   moved = lambda p: p + 0.2 * np.cos(np.arange(float(p.size))).reshape(p.shape).astype(np.float32)

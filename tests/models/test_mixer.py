@@ -45,7 +45,7 @@ def _mlp(p, x):
   return jax.nn.gelu(h, approximate=False) @ p["down"]["kernel"] + p["down"]["bias"]
 
 
-@pytest.mark.parametrize("scan", [True, False])
+@pytest.mark.parametrize("scan", [pytest.param(True, marks=pytest.mark.heavy), False])
 def test_the_network_is_its_formula(scan):
   model = _build(dataclasses.replace(SMALL, scan=scan))
   params = nnx.to_pure_dict(nnx.state(model, nnx.Param))
