@@ -60,8 +60,9 @@ def export(trained: Trained, settings: Export, name: str, facts: Facts) -> epath
                    contents.application, examples, max_loss=settings.max_loss)
     bundle.seal(contents, {**seen, "split": split}, folder)
     bundle.place(folder, target)
-  say(f"gate: {seen['examples']} examples of {split}, largest difference {seen['largest_difference']:.2g}, equal tokens in "
-      f"{seen['same_tokens']}, {seen['metric']} {seen['live']:.4f} live, {seen['bundle']:.4f} exported ({settings.weights})")
+  say(f"gate: {seen['examples']} examples of {split}, largest difference {seen['largest_difference']:.2g}, whole numbers "
+      f"equal in {seen['same_tokens']}, {seen['metric']} {seen['live']:.4f} live, {seen['bundle']:.4f} exported "
+      f"({settings.weights})")
   say(f"bundle: {target}")
   return target
 
