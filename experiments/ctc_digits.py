@@ -1,4 +1,4 @@
-"""Graves, Fernández, Gomez, Schmidhuber 2006, CTC: strings of spoken digits without knowing where each begins. NOT RUN yet.
+"""Graves, Fernández, Gomez, Schmidhuber 2006, CTC: strings of spoken digits without knowing where each begins.
 
   python launch.py --experiment=ctc_digits --data_dir=DATA
 
