@@ -273,7 +273,8 @@ def _squares(count, rng, wanted):
 
 
 @pytest.mark.parametrize("changes,wanted", [
-    ({}, "what"), (vit.PLAIN, "where"), ({**vit.PLAIN, "pool": "map"}, "where")], ids=["original", "plain", "map"])
+    pytest.param({}, "what", marks=pytest.mark.heavy), (vit.PLAIN, "where"),
+    pytest.param({**vit.PLAIN, "pool": "map"}, "where", marks=pytest.mark.heavy)], ids=["original", "plain", "map"])
 def test_it_learns_what_and_where(changes, wanted):
   config = dataclasses.replace(SMALL, num_layers=2, **changes)
   made = _program(config, AdamW(learning_rate=1e-2), (64, 16, 16, 1), 4)
