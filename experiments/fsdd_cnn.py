@@ -1,9 +1,10 @@
-"""Jackson et al. 2018, Free Spoken Digit Dataset: a convolutional network, and a split by speaker beside. NOT RUN yet.
+"""Jackson et al. 2018, Free Spoken Digit Dataset: a convolutional network, and a split by speaker beside.
 
   python launch.py --experiment=fsdd_cnn --data_dir=DATA
 
 DATA holds speech/fsdd. About 5 minutes on two CPU cores for both splits and three seeds. The published split tests on further
-recordings of the speakers that were trained on. Expected: 98 % there, and far less of a speaker who was never heard.
+recordings of the speakers that were trained on. Expected: 98 % there (the record has 93 %), and far less of a
+speaker who was never heard.
 """
 
 from research.augmentation.audio_features import AsImage, LogMel
