@@ -24,6 +24,12 @@ def one_by_one(logits_BTV: jax.Array, real_BT: jax.Array) -> tuple[jax.Array, ja
   return of(best_BT2[..., 0]), of(best_BT2[..., 1])
 
 
+def summed(logits_BTV: jax.Array, tokens_BT: jax.Array) -> jax.Array:
+  """(B,): the logits of some tokens, added up over the positions; −1 where none is meant."""
+  found_BT = jnp.take_along_axis(logits_BTV, jnp.maximum(tokens_BT, 0)[..., None], axis=2)[..., 0]
+  return jnp.where(tokens_BT >= 0, found_BT, 0).sum(1)
+
+
 class Task(Protocol):
   """What the step, the evaluator and the explanations need to know of a task.
 

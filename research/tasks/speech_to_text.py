@@ -16,7 +16,7 @@ from research.decoding.settings import Decoding
 from research.metrics.base import Metric, RecordMetric
 from research.metrics.language_modeling import Unit, nats_per, perplexity_per
 from research.nn.vocabulary import TokenScores
-from research.tasks.base import no_padding, one_by_one
+from research.tasks.base import no_padding, one_by_one, summed
 from research.tasks.writing import Writing
 
 
@@ -106,8 +106,7 @@ class SpeechToText:
 
   def scores(self, outputs: TokenScores, targets):
     """The summed logits of the tokens `targets` (B, T), −1 where none is meant."""
-    found_BT = jnp.take_along_axis(outputs.logits(), jnp.maximum(targets, 0)[..., None], axis=2)[..., 0]
-    return jnp.where(targets >= 0, found_BT, 0).sum(1)
+    return summed(outputs.logits(), targets)
 
   def questions(self, outputs: TokenScores, batch):
     """At each position of the targets the likeliest token, alone (B, T, T), and the second."""

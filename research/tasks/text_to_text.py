@@ -17,8 +17,8 @@ from research.metrics.language_modeling import Unit, nats_per, perplexity_per
 from research.nn.vocabulary import TokenScores
 from research.preprocessing.text.answers import Texts
 from research.tasks.application import Application, Given, of_lengths
-from research.tasks.base import no_padding, one_by_one
-from research.tasks.writing import Writing, references
+from research.tasks.base import no_padding, one_by_one, summed
+from research.tasks.writing import Writing, first_figure
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,9 +110,7 @@ class TextToText:
 
   def scores(self, outputs: TokenScores, targets):
     """The summed logits of the tokens `targets` (B, T), −1 where none is meant."""
-    logits_BTV = outputs.logits()
-    found_BT = jnp.take_along_axis(logits_BTV, jnp.maximum(targets, 0)[..., None], axis=2)[..., 0]
-    return jnp.where(targets >= 0, found_BT, 0).sum(1)
+    return summed(outputs.logits(), targets)
 
   def questions(self, outputs: TokenScores, batch):
     """At each position of the targets the likeliest token, alone (B, T, T), and the second."""
@@ -153,9 +151,7 @@ class TextToText:
     def quality(answers, examples, raw):
       del examples
       first = next((a for a in against if a.detokenize == detokenize), against[0])
-      rows = first.metric.rows([answer["text"] for answer in answers], references(raw[first.reference]))
-      name, metric = next(iter(first.metric.metrics.items()))
-      return name, metric.value(rows[name].sum(0))
+      return first_figure(first, answers, raw)
 
     return Application(kind="text-to-text", features=("source",), lengths=of_lengths(("source",), given.lengths), unit="tokens",
                        answer=self.write, words=words, quality=quality)

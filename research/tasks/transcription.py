@@ -19,7 +19,7 @@ from research.preprocessing.text.answers import Transcripts
 from research.preprocessing.text.base import Tokenizer
 from research.tasks.application import Application, Given, of_lengths
 from research.tasks.speech import Speech
-from research.tasks.writing import references
+from research.tasks.writing import first_figure
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,16 +77,13 @@ class Transcription(Speech):
 
     def answer(model, batch):
       frames = self.forward(model, batch, None)
-      rate = self.frame_rate * frames.logits.shape[1] / batch["inputs"].shape[1]
       return {"path": jnp.argmax(frames.logits, -1).astype(jnp.int32), "length": frames.lengths,
-              "rate": jnp.full(frames.lengths.shape, rate, jnp.float32)}
+              "rate": self._rates(frames, batch)}
 
     def quality(answers, examples, raw):
       del examples
-      first = against[0]
-      rows = first.metric.rows([answer["text"] for answer in answers], references(raw[first.reference]))
-      name, metric = next(iter(first.metric.metrics.items()))
-      return f"-{name}", -metric.value(rows[name].sum(0))
+      name, value = first_figure(against[0], answers, raw)
+      return f"-{name}", -value
 
     return Application(
         kind="speech-to-text", features=("inputs",), lengths=of_lengths(("inputs",), given.lengths), unit="samples",
@@ -98,9 +95,13 @@ class Transcription(Speech):
   def listen(self, model, batch) -> dict[str, jax.Array]:
     """ln of the probabilities (B, T, V) of frames, how many count (B,), and how many there are a second (B,)."""
     frames = self.forward(model, batch, None)
-    rate = self.frame_rate * frames.logits.shape[1] / batch["inputs"].shape[1]
     return {"log_probs": jax.nn.log_softmax(frames.logits.astype(jnp.float32)), "length": frames.lengths,
-            "rate": jnp.full(len(frames.lengths), rate)}
+            "rate": self._rates(frames, batch)}
+
+  def _rates(self, frames: Frames, batch) -> jax.Array:
+    """(B,): frames a second, of every utterance the same."""
+    rate = self.frame_rate * frames.logits.shape[1] / batch["inputs"].shape[1]
+    return jnp.full(frames.lengths.shape, rate, jnp.float32)
 
   def write(self, model, batch) -> dict[str, jax.Array]:
     """Of the best path the labels (B, T) and their number (B,); what a search needs is what `listen` gives."""

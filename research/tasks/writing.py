@@ -9,6 +9,7 @@ Such a task has `writing` (a Writing, or None) and what follows, which `research
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -57,6 +58,13 @@ class Writing:
 def references(texts) -> list[tuple[str, ...]]:
   """What a text should be, or several texts that it may be, for each example: always a tuple."""
   return [(text,) if isinstance(text, str) else tuple(text) for text in texts]
+
+
+def first_figure(against: Against, answers: Sequence[Mapping[str, Any]], raw: Mapping[str, Any]) -> tuple[str, float]:
+  """The name and the value of a metric, the first where it has several, of answers' texts held against their references."""
+  rows = against.metric.rows([answer["text"] for answer in answers], references(raw[against.reference]))
+  name, metric = next(iter(against.metric.metrics.items()))
+  return name, metric.value(rows[name].sum(0))
 
 
 class WritingTask(Task, Protocol):

@@ -12,20 +12,9 @@ import os
 import statistics
 import sys
 
-import vit
+import turns
 
 FLOOR = 4.0
-
-# Seconds of the processor and not of the clock: a step takes milliseconds, and others may want the core.
-TURNS = """
-import time
-step(), step()
-while True:
-  input()
-  begin = time.process_time()
-  step()
-  print("seconds", time.process_time() - begin, flush=True)
-"""
 
 OURS = """
 from research import process
@@ -65,7 +54,7 @@ def main() -> int:
   try:
     for python, source in ((args.peer_python, PEER.replace("WITH_TORCH", "True")),
                            (args.peer_python, PEER.replace("WITH_TORCH", "False")), (sys.executable, OURS)):
-      workers.append(vit.Worker(python, source + TURNS, args.batch))
+      workers.append(turns.Worker(python, source, BATCH=args.batch))
     seconds = [[worker.step() for worker in workers] for _ in range(args.rounds)]
   finally:
     for worker in workers:

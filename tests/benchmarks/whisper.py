@@ -17,17 +17,6 @@ import turns
 
 FLOOR = 1.0
 
-# Seconds of the processor and not of the clock: others may want the core.
-TURNS = """
-import time
-step(), step()
-while True:
-  input()
-  begin = time.process_time()
-  step()
-  print("seconds", time.process_time() - begin, flush=True)
-"""
-
 OURS = """
 from research import process
 process.tune_allocator()
@@ -134,7 +123,7 @@ def main() -> int:
     workers = []
     try:
       for python, source in ((sys.executable, OURS), *((args.peer_python, source) for source in peers.values())):
-        workers.append(turns.Worker(python, f"WHAT = {what!r}\n{source}{TURNS}"))
+        workers.append(turns.Worker(python, f"WHAT = {what!r}\n{source}"))
       seconds = [[worker.step() for worker in workers] for _ in range(args.rounds)]
     finally:
       for worker in workers:
