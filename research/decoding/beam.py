@@ -59,10 +59,12 @@ def decode_beam(model: Decodable, requests: Requests, decoding: Decoding, specia
     vocabulary = logits_RV.shape[1]
     scores_RV = logits_RV - jax.nn.logsumexp(logits_RV, -1, keepdims=True)
     scores_RV = decoding.constraints.apply(scores_RV, history_RC, column, s.t, limits_R, special.end)
-    totals_BM = (scores_RV + s.running_BK.reshape(-1, 1)).reshape(num_sentences, -1)
+    totals_RV = scores_RV + s.running_BK.reshape(-1, 1)
 
-    best_BM, at_BM = top_k(totals_BM, min(num_candidates, totals_BM.shape[1]))
-    parents_BM, tokens_BM = at_BM // vocabulary, at_BM % vocabulary
+    # The best of each row, then of those the sentence's: rows of a vocabulary laid end to end would be no plain vector code.
+    rows_RM, tokens_RM = top_k(totals_RV, min(num_candidates, vocabulary))
+    best_BM, at_BM = top_k(rows_RM.reshape(num_sentences, -1), min(num_candidates, k * vocabulary))
+    parents_BM, tokens_BM = at_BM // rows_RM.shape[1], _pick(tokens_RM.reshape(num_sentences, -1), at_BM)
     ends_BM = among(tokens_BM, special.end) | (s.t + 1 >= limits_B)[:, None]
 
     running_BK, chosen_BK = top_k(jnp.where(ends_BM, -jnp.inf, best_BM), k)

@@ -95,7 +95,7 @@ class Stack(nnx.Module):
             memory_mask_BS: jax.Array | None = None) -> "DecodingState":
     """The state before the first token of `num_rows` sentences of at most `num_slots` tokens."""
     block = self.config.block
-    empty = jnp.zeros((num_rows, block.num_kv_heads or block.num_heads, 1, num_slots, block.size), dtype)
+    empty = jnp.zeros((num_rows, block.num_kv_heads or block.num_heads, num_slots, block.size), dtype)
     none = jnp.zeros(num_rows, jnp.int32)
     memories = () if memory_BSD is None else tuple(
         layer.cross.keys_values(memory_BSD) for layer in layers.each(self.layers))
@@ -109,18 +109,18 @@ class Stack(nnx.Module):
   def decode(self, x_RTD: jax.Array, state: "DecodingState") -> tuple[jax.Array, "DecodingState"]:
     """Runs the T newest positions of each row. Returns (R, T, D) and the state after them."""
     num_rows, length = x_RTD.shape[:2]
-    num_beams, num_slots = state.caches[0].keys.shape[2:4]
+    num_beams, num_slots = num_rows // len(state.first_B), state.ancestors_RS.shape[1]
     own_R1 = (jnp.arange(num_rows) % num_beams)[:, None]
     ancestors_RS = jax.lax.dynamic_update_slice(
         state.ancestors_RS, jnp.broadcast_to(own_R1, (num_rows, length)), (0, state.slot))
     keys_S, queries_T = jnp.arange(num_slots), state.slot + jnp.arange(length)
     first_R = jnp.repeat(state.first_B, num_beams)
     seen_RTS = (keys_S <= queries_T[:, None]) & (keys_S >= first_R[:, None, None])
-    mine_RNS = ancestors_RS[:, None] == jnp.arange(num_beams)[:, None]
-    mask_RTNS = seen_RTS[:, :, None] & mine_RNS[:, None]
+    mine_RSN = ancestors_RS[..., None] == jnp.arange(num_beams)
+    mask_RTSN = seen_RTS[..., None] & mine_RSN[:, None]
     context = Context(
-        mask=mask_RTNS.reshape(num_rows, 1, length, -1), positions=state.positions(length),
-        bias=None if self.config.relative is None else self.relative(queries_T, jnp.tile(keys_S, num_beams)),
+        mask=mask_RTSN.reshape(num_rows, 1, length, -1), positions=state.positions(length),
+        bias=None if self.config.relative is None else self.relative(queries_T, jnp.repeat(keys_S, num_beams)),
         memory_mask=None if state.memory_mask_BS is None else state.memory_mask_BS[:, None, None])
     caches = []
     for i, layer in enumerate(layers.each(self.layers, state.layers)):
@@ -138,7 +138,7 @@ class DecodingState:
   A hypothesis that continues another does not copy its keys and values: it notes in which row's slots they are.
 
   Attributes:
-    caches: of each layer, (B, G, N, S, K).
+    caches: of each layer, (B, G, S·N, K): slot after slot, what the N rows of a sentence have there.
     slot: the next one; the same for all rows.
     first_B: of each sentence, the first slot that is no padding.
     ancestors_RS: of each row, which of its sentence's N rows holds what it sees in a slot.
@@ -158,7 +158,7 @@ class DecodingState:
 
   def positions(self, length: int) -> jax.Array:
     """(R, T) of the next `length` tokens of each row; 0 in padding."""
-    first_R = jnp.repeat(self.first_B, self.caches[0].keys.shape[2])
+    first_R = jnp.repeat(self.first_B, len(self.ancestors_RS) // len(self.first_B))
     return jnp.maximum(self.slot + jnp.arange(length) - first_R[:, None], 0)
 
   def aligned(self, tokens_BT: jax.Array, lengths_B: jax.Array | None) -> tuple[jax.Array, "DecodingState"]:
@@ -171,7 +171,13 @@ class DecodingState:
 
   def expand(self, num_beams: int) -> "DecodingState":
     """The same for `num_beams` rows a sentence; those that there are keep what they have."""
-    wide = lambda x: jnp.pad(x, ((0, 0), (0, 0), (0, num_beams - x.shape[2]), (0, 0), (0, 0)))
+    num_sentences, num_slots = len(self.first_B), self.ancestors_RS.shape[1]
+
+    def wide(x):
+      x = x.reshape(*x.shape[:2], num_slots, -1, x.shape[3])
+      x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, num_beams - x.shape[3]), (0, 0)))
+      return x.reshape(num_sentences, x.shape[1], -1, x.shape[4])
+
     return dataclasses.replace(self, caches=jax.tree.map(wide, self.caches),
                                ancestors_RS=jnp.repeat(self.ancestors_RS, num_beams, 0))
 

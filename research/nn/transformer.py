@@ -177,8 +177,8 @@ class Block(nnx.Module):
 
     Args:
       x_RTD: the new positions of R = B·N rows, N a sentence.
-      context: its mask is (R, 1, T, N·S), over all slots of a sentence; without memory.
-      cache: (B, G, N, S, K) each: of every sentence the slots of its rows.
+      context: its mask is (R, 1, T, S·N), over all slots of a sentence; without memory.
+      cache: (B, G, S·N, K) each: of every sentence, slot after slot, what its N rows have there.
       slot: where the first new position belongs.
       memory: of this layer, as its `cross` made them; of B sentences.
 
@@ -190,10 +190,8 @@ class Block(nnx.Module):
     def attention(x):
       nonlocal written
       new = self.attention.keys_values(x, context.positions)
-      rows = lambda y, old: y.reshape(-1, old.shape[2], *y.shape[1:]).swapaxes(1, 2).astype(old.dtype)
-      written = KeysValues(*(jax.lax.dynamic_update_slice(old, rows(y, old), (0, 0, 0, slot, 0)) for old, y in zip(cache, new)))
-      slots = KeysValues(*(y.reshape(*y.shape[:2], -1, y.shape[4]) for y in written))
-      return self.attention.answer(x, slots, context.mask, bias_BHTS=context.bias, positions=context.positions)
+      written = KeysValues(*(_write(old, y, slot) for old, y in zip(cache, new)))
+      return self.attention.answer(x, written, context.mask, bias_BHTS=context.bias, positions=context.positions)
 
     def cross(x):
       assert memory is not None
@@ -215,3 +213,12 @@ class Block(nnx.Module):
     y = stochastic_depth(y, self.config.stochastic_depth, fold(key, 1))
     x = x + (y if factor_B is None else scaled(y, factor_B))
     return x if self.config.norm_first else norm(x)
+
+
+def _write(cache, new_RGTK, slot):
+  """The cache (B, G, S·N, K) with the T new positions of its R = B·N rows. Kept in this one shape a loop writes it in place."""
+  num_sentences = cache.shape[0]
+  num_beams = new_RGTK.shape[0] // num_sentences
+  new_BGTNK = jnp.moveaxis(new_RGTK.reshape(num_sentences, num_beams, *new_RGTK.shape[1:]), 1, 3)
+  new = new_BGTNK.reshape(*cache.shape[:2], -1, cache.shape[3]).astype(cache.dtype)
+  return jax.lax.dynamic_update_slice(cache, new, (0, 0, slot * num_beams, 0))
