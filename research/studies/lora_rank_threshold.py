@@ -50,8 +50,8 @@ class LoRARankThreshold(Study):
 
   width: int = 16
   depths: tuple[int, ...] = (1, 2, 4)
-  optimizer: Adam = Adam(learning_rate=1e-2, schedule=Cosine())
-  steps: int = 6_000
+  optimizer: Adam = Adam(learning_rate=3e-2, schedule=Cosine())
+  steps: int = 12_000
 
   def _problem(self, seed: int, depth: int):
     """The frozen layers (L, D, D), the matrix to become, and fresh adapters of all ranks: those that add nothing."""
