@@ -1,4 +1,4 @@
-"""Induction heads form in two layers of attention and not in one. NOT RUN yet.
+"""Induction heads form in two layers of attention and not in one.
 
 Olsson, Elhage, Nanda, Joseph, DasSarma, Henighan, ..., Olah 2022, "In-context Learning and Induction Heads". Random tokens that
 repeat themselves with a random period, attention-only Transformers of width 64.

@@ -1,4 +1,4 @@
-"""Markov chains learned in context: first from single states, then, suddenly, from pairs. NOT RUN yet.
+"""Markov chains learned in context: first from single states, then, suddenly, from pairs.
 
 Edelman, Tsilivis, Edelman, Malach, Goel 2024, "The Evolution of Statistical Induction Heads: In-Context Learning Markov
 Chains". Chains of three states, 100 states long, two layers of attention of width 32.
