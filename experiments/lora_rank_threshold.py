@@ -1,4 +1,4 @@
-"""The rank at which LoRA can turn one linear network into any other, and what is left below it. NOT RUN yet.
+"""The rank at which LoRA can turn one linear network into any other, and what is left below it.
 
 Zeng, Lee 2024, "The Expressive Power of Low-Rank Adaptation". Random networks of 1, 2 and 4 layers of 16 x 16, random goals,
 adapters on each layer, float64.
