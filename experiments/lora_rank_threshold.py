@@ -5,9 +5,9 @@ adapters on each layer, float64.
 
   python launch.py --experiment=lora_rank_threshold
 
-About a minute on two CPU cores. Expected: squared error over that of the singular values beyond rank x layers 1.00, at most 1.01;
-nothing left once rank x layers is 16. With four layers Adam needs the 12,000 steps at 0.03: after 6,000 at 0.01 it was up to 8 %
-above at some rank.
+About a minute on two CPU cores. Expected: squared error over that of the singular values beyond rank x layers 1.00, at most
+1.01; nothing left once rank x layers is 16. With four layers Adam needs its 12,000 steps at 0.03: after 6,000 at 0.01 the error
+was up to 8 % above at some rank.
 """
 
 from research.paper import Paper, Target, at_most, between

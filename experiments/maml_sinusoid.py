@@ -5,8 +5,8 @@ Finn, Abbeel, Levine 2017, "Model-Agnostic Meta-Learning for Fast Adaptation of 
 
   python launch.py --experiment=maml_sinusoid
 
-About three minutes on two CPU cores. Expected: mean squared error 0.35 to 0.40 after one step and 0.10 after ten; 2.5 after ten steps
-from weights that were trained on all waves at once.
+About three minutes on two CPU cores. Expected: mean squared error 0.35 to 0.40 after one step and 0.10 after ten; 2.5 after ten
+steps from weights that were trained on all waves at once.
 """
 
 from research.paper import Paper, Target, at_least, at_most

@@ -74,7 +74,7 @@ def write(contents: Contents, settings: Export, folder: pathlib.Path) -> None:
   safetensors_file.write(epath.Path(folder) / "weights.safetensors", weights, {}, digest=False)
   (folder / "functions").mkdir()
   features = {name: _feature(contents.features[name], name in application.lengths[0]) for name in application.features}
-  answer, entries = functions.answering(contents.network, application), []
+  answer, entries = functions.answering(contents.network, contents.task, application), []
   name = application.explained if settings.explain else None
   tokens = name is not None and contents.host.modality == "text"
   for number, lengths in enumerate(application.lengths):

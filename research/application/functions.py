@@ -1,5 +1,6 @@
 """What of a network goes into a bundle as StableHLO: from stored weights and a batch to an answer, and to its explanation."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from jax import export as jax_export
 
 from research.application.weights import restore
 from research.interpretation.attribution import integrated_gradients
+from research.interpretation.looking_back import looked_at
+from research.interpretation.rewriting import NotThere
 from research.tasks.application import Application
 from research.tasks.base import Task
 from research.training.program import Network
@@ -19,14 +22,25 @@ INTEGRATED = f"integrated gradients from zeros, {NUM_STEPS} steps"
 LEFT_OUT = "leaving out one token at a time"
 
 
-def answering(network: Network, application: Application) -> Callable:
+def answering(network: Network, task: Task, application: Application) -> Callable:
   """(weights, batch) -> arrays (B, ...) by name: what is done to batches on the device, the network, what is made of it."""
 
   def answer(weights, batch):
-    model = network.bind(*restore(weights, network.params, network.buffers))
-    return application.answer(model, network.see(batch))
+    return answered(network.bind(*restore(weights, network.params, network.buffers)), network.see(batch), task, application)
 
   return answer
+
+
+def answered(model, batch, task: Task, application: Application) -> dict[str, jax.Array]:
+  """The application's answer; of a text that was written, if the network has attention to its source, also `alignment`
+  (B, T, S), see `looked_at`."""
+  found = application.answer(model, batch)
+  if application.reading is not None:
+    source, targets = application.reading
+    forward = lambda tokens_BT: task.forward(model, {**batch, targets: tokens_BT}, None).logits()
+    with contextlib.suppress(NotThere):
+      found["alignment"] = looked_at(forward, found["tokens"], batch[source].shape[1])
+  return found
 
 
 def explaining(network: Network, task: Task, application: Application, name: str, *, tokens: bool) -> Callable:

@@ -10,6 +10,7 @@ from etils import epath
 
 from research.application import bundle, runtime
 from research.application.card import Facts
+from research.application.functions import answered
 from research.application.gate import Examples, compare
 from research.application.host import Host, host
 from research.application.settings import Export
@@ -54,8 +55,8 @@ def export(trained: Trained, settings: Export, name: str, facts: Facts) -> epath
     contents, intake = _contents(trained, split, name, facts, folder)
     bundle.write(contents, settings, folder)
     examples = _examples(trained, contents, intake, split, settings.num_examples, folder)
-    live = jax.jit(lambda params, buffers, batch: contents.application.answer(
-        trained.network.bind(params, buffers), trained.network.see(batch)))
+    live = jax.jit(lambda params, buffers, batch: answered(
+        trained.network.bind(params, buffers), trained.network.see(batch), trained.task, contents.application))
     seen = compare(runtime.load(folder), lambda batch: jax.device_get(live(trained.params, trained.buffers, batch)),
                    contents.application, examples, max_loss=settings.max_loss)
     bundle.seal(contents, {**seen, "split": split}, folder)

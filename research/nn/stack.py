@@ -109,7 +109,7 @@ class Stack(nnx.Module):
   def decode(self, x_RTD: jax.Array, state: "DecodingState") -> tuple[jax.Array, "DecodingState"]:
     """Runs the T newest positions of each row. Returns (R, T, D) and the state after them."""
     num_rows, length = x_RTD.shape[:2]
-    num_beams, num_slots = num_rows // len(state.first_B), state.ancestors_RS.shape[1]
+    num_beams, num_slots = state.num_beams, state.ancestors_RS.shape[1]
     own_R1 = (jnp.arange(num_rows) % num_beams)[:, None]
     ancestors_RS = jax.lax.dynamic_update_slice(
         state.ancestors_RS, jnp.broadcast_to(own_R1, (num_rows, length)), (0, state.slot))
@@ -156,9 +156,14 @@ class DecodingState:
   memory_mask_BS: jax.Array | None
   layers: tuple[nnx.State, ...] = ()
 
+  @property
+  def num_beams(self) -> int:
+    """N."""
+    return self.caches[0].keys.shape[2] // self.ancestors_RS.shape[1]
+
   def positions(self, length: int) -> jax.Array:
     """(R, T) of the next `length` tokens of each row; 0 in padding."""
-    first_R = jnp.repeat(self.first_B, len(self.ancestors_RS) // len(self.first_B))
+    first_R = jnp.repeat(self.first_B, self.num_beams)
     return jnp.maximum(self.slot + jnp.arange(length) - first_R[:, None], 0)
 
   def aligned(self, tokens_BT: jax.Array, lengths_B: jax.Array | None) -> tuple[jax.Array, "DecodingState"]:
@@ -171,12 +176,10 @@ class DecodingState:
 
   def expand(self, num_beams: int) -> "DecodingState":
     """The same for `num_beams` rows a sentence; those that there are keep what they have."""
-    num_sentences, num_slots = len(self.first_B), self.ancestors_RS.shape[1]
-
     def wide(x):
-      x = x.reshape(*x.shape[:2], num_slots, -1, x.shape[3])
-      x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, num_beams - x.shape[3]), (0, 0)))
-      return x.reshape(num_sentences, x.shape[1], -1, x.shape[4])
+      by_slots = x.reshape(*x.shape[:2], -1, self.num_beams, x.shape[3])
+      more = jnp.pad(by_slots, ((0, 0), (0, 0), (0, 0), (0, num_beams - self.num_beams), (0, 0)))
+      return more.reshape(*x.shape[:2], -1, x.shape[3])
 
     return dataclasses.replace(self, caches=jax.tree.map(wide, self.caches),
                                ancestors_RS=jnp.repeat(self.ancestors_RS, num_beams, 0))

@@ -217,8 +217,6 @@ class Block(nnx.Module):
 
 def _write(cache, new_RGTK, slot):
   """The cache (B, G, S·N, K) with the T new positions of its R = B·N rows. Kept in this one shape a loop writes it in place."""
-  num_sentences = cache.shape[0]
-  num_beams = new_RGTK.shape[0] // num_sentences
-  new_BGTNK = jnp.moveaxis(new_RGTK.reshape(num_sentences, num_beams, *new_RGTK.shape[1:]), 1, 3)
+  new_BGTNK = jnp.moveaxis(new_RGTK.reshape(cache.shape[0], -1, *new_RGTK.shape[1:]), 1, 3)
   new = new_BGTNK.reshape(*cache.shape[:2], -1, cache.shape[3]).astype(cache.dtype)
-  return jax.lax.dynamic_update_slice(cache, new, (0, 0, slot * num_beams, 0))
+  return jax.lax.dynamic_update_slice(cache, new, (0, 0, slot * new_BGTNK.shape[3], 0))

@@ -65,6 +65,8 @@ class Application:
     words: what makes answers of the arrays.
     labels: the classes' names, or None.
     explained: the float feature whose parts can be held responsible for a label, None where there is none.
+    reading: the features with the tokens that `answer` reads and, for the task's `forward`, with those that it wrote; None
+      where it does not write one text for another.
     options: by name.
     quality: (answers, features of their examples, the same before texts became numbers) -> (name of a metric, its value; more
       is better). None where nothing but the live model says what is right.
@@ -79,6 +81,7 @@ class Application:
   words: Answer
   labels: tuple[str, ...] | None = None
   explained: str | None = None
+  reading: tuple[str, str] | None = None
   options: Mapping[str, Option] = dataclasses.field(default_factory=dict)
   quality: Callable[[list[dict], Mapping[str, Any], Mapping[str, Any]], tuple[str, float]] | None = None
 

@@ -154,7 +154,7 @@ class TextToText:
       return first_figure(first, answers, raw)
 
     return Application(kind="text-to-text", features=("source",), lengths=of_lengths(("source",), given.lengths), unit="tokens",
-                       answer=self.write, words=words, quality=quality)
+                       answer=self.write, words=words, quality=quality, reading=("source", "targets"))
 
   @property
   def _decoding(self) -> Decoding:

@@ -62,6 +62,10 @@ def test_a_translation_is_the_live_networks(translator):
   assert [answer["text"] for answer in answers] == expected
   assert len({answer["text"] for answer in answers}) > 1
   assert answers[0]["source_tokens"] == ["two", "nine", "</s>"]
+  for answer in answers:
+    rows = np.array(answer["alignment"])
+    assert rows.shape == (len(answer["output_tokens"]), len(answer["source_tokens"]))
+    np.testing.assert_allclose(rows.sum(1), 1, atol=1e-3)  # four digits of each
 
 
 def test_a_text_that_is_too_long_says_what_was_read(translator):
