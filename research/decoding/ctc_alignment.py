@@ -10,6 +10,7 @@ import numpy as np
 
 from research.config import UserError
 from research.preprocessing.text.base import Tokenizer
+from research.preprocessing.text.word_times import held
 
 
 class AlignmentError(UserError):
@@ -91,7 +92,8 @@ def words(spans: Sequence[Span], word_of: Sequence[int]) -> list[Span]:
 
 def word_times(log_probs_TV: np.ndarray, labels_N: Sequence[int] | np.ndarray, tokenizer: Tokenizer, *,
                frames_per_second: float, blank: int = 0) -> list[dict[str, str | float]]:
-  """When each word of a transcribed utterance was said: [{"word": "two", "start": 0.31, "end": 0.52}, ...], in seconds.
+  """When each word of a transcribed utterance was said: [{"word": "two", "start": 0.31, "end": 0.52}, ...], in seconds; see
+  `held`.
 
   Args:
     log_probs_TV: of the frames that count, as `jax.nn.log_softmax` gives them.
@@ -108,5 +110,7 @@ def word_times(log_probs_TV: np.ndarray, labels_N: Sequence[int] | np.ndarray, t
   # A label belongs to the word that it leaves unfinished; one behind which a blank stands is that blank.
   of = [-1 if not text.strip() or text[-1].isspace() else len(text.split()) - 1 for text in begun]
   spans = words(align(log_probs_TV, labels, blank=blank), of)
-  return [{"word": word, "start": span.start / frames_per_second, "end": span.stop / frames_per_second}
-          for word, span in zip(begun[-1].split() if begun else (), spans, strict=True)]
+  times = held([(span.start / frames_per_second, span.stop / frames_per_second) for span in spans],
+               len(log_probs_TV) / frames_per_second)
+  return [{"word": word, "start": start, "end": end}
+          for word, (start, end) in zip(begun[-1].split() if begun else (), times, strict=True)]

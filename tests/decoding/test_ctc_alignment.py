@@ -59,9 +59,9 @@ def test_words_have_times_whatever_their_labels_are():
   letters = Characters(specials=("<pad>",)).train(["ab c"])  # 1 is the blank between words, 2 to 4 are a, b, c
   path = [0, 2, 2, 0, 3, 1, 0, 4, 2, 2, 0, 1]
   found = word_times(planted(path), [2, 3, 1, 4, 2, 1], letters, frames_per_second=10)
-  assert found == [{"word": "ab", "start": 0.1, "end": 0.5}, {"word": "ca", "start": 0.7, "end": 1.0}]
+  assert found == [{"word": "ab", "start": 0.0, "end": 0.6}, {"word": "ca", "start": 0.6, "end": 1.2}]
   digits = Words(specials=("<pad>",)).train(["7 7 3"])
   found = word_times(planted([1, 1, 0, 0, 1, 2, 2]), [1, 1, 2], digits, frames_per_second=25)
-  assert [(its["word"], its["start"], its["end"]) for its in found] == [("7", 0, 0.08), ("7", 0.16, 0.2), ("3", 0.2, 0.28)]
+  assert [(its["word"], its["start"], its["end"]) for its in found] == [("7", 0, 0.12), ("7", 0.12, 0.2), ("3", 0.2, 0.28)]
   assert word_times(planted([0, 0]), [], digits, frames_per_second=25) == []
   assert word_times(planted([0, 1]), [1], letters, frames_per_second=25) == []

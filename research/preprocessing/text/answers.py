@@ -12,6 +12,7 @@ import numpy as np
 from research.preprocessing.answers import Answer, Labels
 from research.preprocessing.text.base import Tokenizer
 from research.preprocessing.text.encoding import stored
+from research.preprocessing.text.word_times import held
 
 
 class Detokenizer(Protocol):
@@ -106,8 +107,7 @@ class Transcripts(Answer):
   """What is said, and when: of the most probable output `path` (B, T) of every frame, of which `length` (B,) count, and of
   which there are `rate` (B,) a second.
 
-  Repeated outputs are one label, blanks none (Graves et al. 2006). A word begins with the frame of its first label and ends
-  behind that of its last; how long it is held in between, CTC does not say.
+  Repeated outputs are one label, blanks none (Graves et al. 2006). The times of words are those of `held`.
 
   Attributes:
     tokenizer: its folder.
@@ -126,20 +126,21 @@ class Transcripts(Answer):
     for path_T, length, rate in zip(arrays["path"], arrays["length"], arrays["rate"]):
       path = path_T[:length]
       frames = np.flatnonzero((path != self.blank) & (path != np.concatenate([[self.blank], path[:-1]])))
-      answers.append(self._timed(path[frames], frames, 1 / float(rate)))
+      answers.append(self._timed(path[frames], frames, 1 / float(rate), int(length) / float(rate)))
     return answers
 
-  def _timed(self, labels_N: np.ndarray, frames_N: np.ndarray, seconds: float) -> dict[str, Any]:
+  def _timed(self, labels_N: np.ndarray, frames_N: np.ndarray, seconds: float, duration: float) -> dict[str, Any]:
     # How far the text reaches after each label says which labels a word is made of, whatever the tokenizer.
     reach = stored(self.tokenizer).decode([labels_N[:n] for n in range(len(labels_N) + 1)])
     text, ends = reach[-1], [len(part) for part in reach[1:]]
-    words = []
+    words, spans = [], []
     for word in re.finditer(r"\S+", text):
       first = next(i for i, end in enumerate(ends) if end > word.start())
       last = next(i for i, end in enumerate(ends) if end >= word.end())
-      words.append({"word": word[0], "start": round(float(frames_N[first]) * seconds, 3),
-                    "end": round(float(frames_N[last] + 1) * seconds, 3)})
-    return {"text": text, "words": words}
+      words.append(word[0])
+      spans.append((float(frames_N[first]) * seconds, float(frames_N[last] + 1) * seconds))
+    return {"text": text, "words": [{"word": word, "start": round(start, 3), "end": round(end, 3)}
+                                    for word, (start, end) in zip(words, held(spans, duration))]}
 
 
 def _without(ids_T: np.ndarray, end: tuple[int, ...]) -> np.ndarray:
