@@ -6,13 +6,15 @@ Where the best path adds up nothing, this adds up all alignments of a text that 
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
 import numpy as np
+from etils import epath
 
 from research.config import ConfigError
-from research.decoding.ngram import END, NGram, Words
+from research.decoding.ngram import END, NGram, Words, read_arpa
 
 Prefix = tuple[int, ...]
 
@@ -51,6 +53,7 @@ class PrefixBeamSearch:
     num_beams: prefixes kept after each frame.
     blank: the output that stands for none.
     min_log_probability: outputs of a lower ln p in a frame begin nothing there; it saves nearly all of the time.
+    language_model: an n-gram model's file, .arpa or .arpa.gz; None searches by the network alone.
     weight: of the language model.
     bonus: for every word of it, as long texts are improbable.
     space: the output that ends a word of the language model; None where every output is a word.
@@ -59,6 +62,7 @@ class PrefixBeamSearch:
   num_beams: int = 16
   blank: int = 0
   min_log_probability: float = -12.0
+  language_model: str | None = None
   weight: float = 0.5
   bonus: float = 0.0
   space: int | None = None
@@ -66,21 +70,25 @@ class PrefixBeamSearch:
   def __post_init__(self):
     if self.num_beams < 1:
       raise ConfigError(f"num_beams={self.num_beams}: must be 1 or more")
+    if self.language_model is not None and not epath.Path(self.language_model).exists():
+      raise ConfigError(f"language_model={self.language_model}: there is no such file")
 
   @property
   def signature(self) -> str:
-    return f"ctc beam{self.num_beams}"
+    model = self.language_model and f"|{epath.Path(self.language_model).name}, weight {self.weight:g}, bonus {self.bonus:g}"
+    return f"ctc beam{self.num_beams}{model or ''}"
 
-  def search(self, log_probs_TV: np.ndarray, names: Sequence[str] = (),
-             language_model: NGram | None = None) -> list[Hypothesis]:
+  def search(self, log_probs_TV: np.ndarray, names: Sequence[str] = ()) -> list[Hypothesis]:
     """The texts that are left at the end, best first.
 
     Args:
       log_probs_TV: of the frames that count.
       names: of the outputs, as the language model spells them; only needed with one.
-      language_model: None searches by the network alone.
+
+    Raises:
+      ArpaError: the language model's file is damaged.
     """
-    fusion = None if language_model is None else _Fusion(self, names, language_model)
+    fusion = None if self.language_model is None else _Fusion(self, names, _read(self.language_model))
     extra = lambda prefix: 0.0 if fusion is None else fusion.score(prefix)
     # Of every prefix ln of the probability of its alignments that end in a blank, and of those that end in its last label.
     beams: dict[Prefix, tuple[float, float]] = {(): (0.0, _NONE)}
@@ -105,6 +113,9 @@ class PrefixBeamSearch:
     finish = (lambda prefix: 0.0) if fusion is None else fusion.finish
     hypotheses = [Hypothesis(prefix, _add(*value), _add(*value) + finish(prefix)) for prefix, value in beams.items()]
     return sorted((h for h in hypotheses if h.log_probability > _NONE), key=lambda h: -h.score)
+
+
+_read = functools.lru_cache(maxsize=1)(read_arpa)
 
 
 class _Fusion:

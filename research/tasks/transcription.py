@@ -115,7 +115,8 @@ class Transcription(Speech):
     search = self.writing.decoding
     if not isinstance(search, PrefixBeamSearch):
       return tokenizer.decode([labels[:length] for labels, length in zip(written["labels"], written["length"])])
-    best = (search.search(log_probs[:length])[0] for log_probs, length in zip(written["log_probs"], written["length"]))
+    names = [] if search.language_model is None else [tokenizer.token(label) for label in range(self.vocab_size)]
+    best = (search.search(log_probs[:length], names)[0] for log_probs, length in zip(written["log_probs"], written["length"]))
     return tokenizer.decode([np.array(hypothesis.labels, np.int32) for hypothesis in best])
 
   def word_times(self, heard, text: str, tokenizer: Tokenizer) -> list[dict[str, str | float]]:

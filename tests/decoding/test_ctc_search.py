@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from research.config import ConfigError
 from research.decoding.ctc_search import PrefixBeamSearch
 from research.decoding.ngram import ArpaError, read_arpa
 
@@ -88,9 +89,11 @@ def test_probabilities_back_off(model):
 
 
 @pytest.mark.parametrize("space", [None, 3])
-def test_fusion_is_the_sum_it_says(model, space):
+def test_fusion_is_the_sum_it_says(model, tmp_path, space):
   names = ["", "a", "b", " "]
-  settings = PrefixBeamSearch(num_beams=10_000, min_log_probability=-np.inf, weight=0.7, bonus=0.4, space=space)
+  settings = PrefixBeamSearch(num_beams=10_000, min_log_probability=-np.inf, weight=0.7, bonus=0.4, space=space,
+                              language_model=str(tmp_path / "toy.arpa"))
+  assert settings.signature == "ctc beam10000|toy.arpa, weight 0.7, bonus 0.4"
 
   def score(labels, log_probability):
     words = ["".join(names[label] for label in labels).split(), [names[label] for label in labels]][space is None]
@@ -98,7 +101,7 @@ def test_fusion_is_the_sum_it_says(model, space):
 
   log_probs = outputs(3, num=5, size=4)
   expected = {labels: score(labels, value) for labels, value in enumerated(log_probs).items()}
-  found = settings.search(log_probs, names, model)
+  found = settings.search(log_probs, names)
   assert {h.labels: pytest.approx(h.score) for h in found} == expected
   assert found[0].labels == max(expected, key=expected.__getitem__)
 
@@ -115,3 +118,5 @@ def test_broken_models_are_told(tmp_path):
     read_arpa(path)
   with pytest.raises(ArpaError, match="does not exist"):
     read_arpa(tmp_path / "none.arpa")
+  with pytest.raises(ConfigError, match=r"none\.arpa: there is no such file"):
+    PrefixBeamSearch(language_model=str(tmp_path / "none.arpa"))

@@ -64,6 +64,16 @@ def test_what_is_heard_becomes_text(decoding):
   assert task.texts(jax.device_get(written), tokenizer) == ["ab", "aa", "", "ab"]
 
 
+def test_a_language_model_knows_better(tmp_path):
+  tokenizer = Characters(specials=("<pad>",)).train(["abc"])
+  (tmp_path / "c.arpa").write_text("\\data\\\nngram 1=4\n\\1-grams:\n-9 a\n-9 b\n-0.1 c\n-1 </s>\n\\end\\\n")
+  frames = Frames(jnp.log(jnp.array([[[0.1, 0.5, 0.0001, 0.4]]])), jnp.array([1]))
+  for decoding, text in ((PrefixBeamSearch(), "a"), (PrefixBeamSearch(language_model=str(tmp_path / "c.arpa")), "c")):
+    task = Transcription(vocab_size=4, writing=writing(decoding))
+    written = task.write(lambda inputs, lengths, key: frames, {"inputs": frames.logits, "inputs_length": frames.lengths})
+    assert task.texts(jax.device_get(written), tokenizer) == [text]
+
+
 def test_a_search_that_is_no_ctc_search_is_refused():
   with pytest.raises(ConfigError, match=r"writing\.decoding=Decoding: must be BestPath or PrefixBeamSearch"):
     Transcription(vocab_size=4, writing=writing(Decoding()))
