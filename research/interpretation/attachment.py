@@ -1,6 +1,7 @@
 """Where an explanation attaches to a network: at its floating-point inputs, or at the vectors of its tokens.
 
-Images are explained by their pixels and speech by its features, as the transforms on the device leave them. Tokens have no
+Images are explained by their pixels and speech by its features, as the transforms on the device leave them. Several views of an
+image, whose answers are averaged, are one picture, one below the other. Tokens have no
 derivative: of them the embedding's output is the input. It is found in the traced program as the rows that are looked up in a
 table by numbers that come from the tokens, so that no network need be prepared for it, and tables that are shared with the last
 layer stay what they are. Several texts (a source, what was written so far) are one input, one behind the other.
@@ -50,17 +51,20 @@ class Attachment:
     scores: the task's.
     features: the features that are explained: one of floating-point numbers, or texts.
     is_tokens: whether they are texts.
+    views: of an example, each an image; 1 where the network reads the example itself.
   """
 
   run: Callable[[Any, Any, Batch], Any]
   scores: Callable[[Any, jax.Array], jax.Array]
   features: tuple[str, ...]
   is_tokens: bool
+  views: int = 1
 
   def inputs(self, params, buffers, batch: Batch) -> jax.Array:
-    """What scores are a function of: (B, ...), or (B, N, D) of tokens."""
+    """What scores are a function of: (B, ...), of views (B, V·H, W, C), or (B, N, D) of tokens."""
     if not self.is_tokens:
-      return batch[self.features[0]]
+      x = batch[self.features[0]]
+      return x.reshape(len(x), -1, *x.shape[3:]) if x.ndim == 5 else x
     vectors = [vectors for _, vectors in self._looked_up(params, buffers, batch)]
     width = max(v.shape[2] for v in vectors)
     return jnp.concatenate([jnp.pad(v, ((0, 0), (0, 0), (0, width - v.shape[2]))) for v in vectors], 1)
@@ -72,7 +76,8 @@ class Attachment:
   def outputs(self, params, buffers, batch: Batch, x: jax.Array) -> Any:
     """The task's outputs with x in the place of `inputs`."""
     if not self.is_tokens:
-      return self.run(params, buffers, {**batch, self.features[0]: x})
+      name = self.features[0]
+      return self.run(params, buffers, {**batch, name: x.reshape(len(x), *batch[name].shape[1:])})
     place = 0
 
     def replace(eqn, inputs, bind):
@@ -137,13 +142,20 @@ def attach(network: Network, task: Task, batch: Mapping[str, jax.ShapeDtypeStruc
   """
   spec = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
   given = jax.tree.leaves(task.network_inputs(spec))
-  names = [name for x in given for name, its in spec.items() if its is x]
+  of = lambda x: [name for name, its in spec.items() if its is x or _views(its, x)]
+  names = [name for x in given for name in of(x)]
   floating = [name for name in names if jnp.issubdtype(spec[name].dtype, jnp.floating)]
-  if len(names) < len(given) or len(floating) > 1:
-    raise ConfigError("explain: the network reads several views of an example, or several arrays of numbers "
-                      f"({', '.join(names)}); one array, or texts, can be explained")
+  if len(names) != len(given) or len(floating) > 1:
+    raise ConfigError("explain: can be explained by one array of numbers, or by texts; the network reads "
+                      f"{', '.join(names) or 'what is no feature of a batch'}")
   run = functools.partial(_forward, network, task)
-  return Attachment(run, task.scores, tuple(floating or names), is_tokens=not floating)
+  views = max(1, *(_views(spec[name], x) for x, name in zip(given, names, strict=True)))
+  return Attachment(run, task.scores, tuple(floating or names), is_tokens=not floating, views=views)
+
+
+def _views(its, x) -> int:
+  """How many images an example's feature (B, V, H, W, C) is, where the network is called with one (B, H, W, C); else 0."""
+  return its.shape[1] if len(its.shape) == 5 and (its.shape[0], *its.shape[2:]) == x.shape else 0
 
 
 def _forward(network: Network, task: Task, params, buffers, batch: Batch):

@@ -16,21 +16,23 @@ from research.interpretation.rewriting import NotThere, Rewriting
 _CALLS = ("jit", "pjit", "closed_call")  # without custom derivatives: what these hold inside is no layer's output
 
 
-def grad_cam(score, x: jax.Array) -> jax.Array:
+def grad_cam(score, x: jax.Array, views: int = 1) -> jax.Array:
   """relu(Σ_C α_C A_C), α the mean of the score's gradient by the map A over its places (equations 1 and 2).
 
   Args:
     score: (N, ...) to (N,).
     x: images (B, H, W, C), or spectrograms (B, T, F).
+    views: how many images x has below each other, which the score runs as images of their own.
 
   Returns:
-    (B, h, w), or (B, t, f).
+    (B, h, w), or (B, t, f); of each view one.
 
   Raises:
     NotThere: the score has no feature map: dense layers, recurrent ones, attention, which no place belongs to for good.
   """
   closed = jax.make_jaxpr(score)(x)
-  chosen = None if ATTENTION.is_in(closed.jaxpr) else _last_map(closed.jaxpr, x.shape)
+  chosen = None if ATTENTION.is_in(closed.jaxpr) else _last_map(
+      closed.jaxpr, (len(x) * views, x.shape[1] // views, *x.shape[2:]))
   if chosen is None:
     raise NotThere("the network has no feature map with rows and columns")
   seen: list[jax.Array] = []

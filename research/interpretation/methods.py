@@ -86,19 +86,23 @@ class Explainer:
         "gradient": magnitude(attribution.gradient),
         "guided_backpropagation": magnitude(attribution.guided_backpropagation),
         "gradient_x_input": lambda score, x, case: units.places_of(attribution.gradient(score, x) * (x - case.baseline)),
-        "grad_cam": lambda score, x, case: self._enlarged(grad_cam(score, x)),
+        "grad_cam": lambda score, x, case: self._enlarged(grad_cam(score, x, self.probe.attachment.views)),
         "attention_rollout": flow(attention_flow.rollout),
         "gradient_attention": flow(attention_flow.gradient_weighted),
     }
 
   def _enlarged(self, map_Bhw: jax.Array) -> jax.Array:
-    return jax.image.resize(map_Bhw, (len(map_Bhw), *self.probe.units.places), "linear")
+    places = self.probe.units.places
+    fine = jax.image.resize(map_Bhw, (len(map_Bhw), places[0] // self.probe.attachment.views, *places[1:]), "linear")
+    return fine.reshape(-1, *places)
 
   def _on_places(self, found_BN: jax.Array) -> jax.Array:
     """Attention's positions on the input's places: patches row by row behind a token or two, or steps in time."""
     places, num = self.probe.units.places, found_BN.shape[1]
     if self.lengths or places == (num,):
       return found_BN
+    if self.probe.attachment.views > 1:
+      raise NotThere("the attention of several views is not followed")
     for prefix in range(3):
       rows = round(math.sqrt((num - prefix) * places[0] / places[-1]))
       if len(places) == 2 and self.probe.units.has_channels and rows > 1 and (num - prefix) % rows == 0:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from research.config import ConfigError
 from research.interpretation import attribution
 from research.interpretation.attachment import attach
 from research.interpretation.memory import copies_within
@@ -85,6 +86,9 @@ def subject(network: Network, task: Task, weights: Weights, batch: Mapping[str, 
     write: (batch, the batch as the network sees it) -> the latter with what the network writes as its targets; None for tasks
       that do not write.
     between: called before each call of the network; may raise to break off.
+
+  Raises:
+    ConfigError: the inputs are of a kind that cannot be explained, or there are no answers.
   """
   seen = dict(jax.jit(network.see)(batch))
   if write is not None:
@@ -104,8 +108,10 @@ def subject(network: Network, task: Task, weights: Weights, batch: Mapping[str, 
   examples = np.flatnonzero(is_real.any(1))
   rows = [(int(e), int(its[picked[q]])) for q in range(settings.answers)
           for e, its, picked in zip(examples, numbers, chosen) if q < len(picked)]
+  if not rows:
+    raise ConfigError("explain: the network says nothing of these examples: there is no answer to explain")
   lengths = tuple(its.shape[1] for its in tokens)
-  units = units_of(x.shape, attachment.is_tokens, settings.cells)
+  units = units_of(x.shape, attachment.is_tokens, settings.cells, attachment.views)
   budget = settings.memory_mib << 20
   probe = Probe(attachment, units, budget, between)
   names = attachment.features if len(attachment.features) == len(tokens) else [f"text {i + 1}" for i in range(len(tokens))]

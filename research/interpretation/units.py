@@ -63,17 +63,21 @@ class Units:
     return x.sum(-1) if self.has_channels else x
 
 
-def units_of(shape: tuple[int, ...], is_tokens: bool, cells: int) -> Units:
+def units_of(shape: tuple[int, ...], is_tokens: bool, cells: int, views: int = 1) -> Units:
   """The units of inputs.
 
   Args:
     shape: (B, N, D) of tokens; (B, H, W, C), (B, T, F) or (B, F) of others.
     is_tokens: each position is a unit.
     cells: how many units a side of an image or a spectrogram has at most.
+    views: how many images of one size are below each other in an input; no unit is in two of them.
   """
   if is_tokens:
     return Units((shape[1],), (1,), has_channels=True)
   assert 2 <= len(shape) <= 4, shape
   places = shape[1:3]
   cell = tuple(-(-side // cells) for side in places) if len(places) == 2 else (1,)
+  if views > 1:
+    height = places[0] // views
+    cell = (next(rows for rows in range(-(-height // cells), height + 1) if height % rows == 0), cell[1])
   return Units(places, cell, has_channels=len(shape) == 4)

@@ -15,7 +15,7 @@ from research.interpretation.subject import Subject
 from research.report import explanation
 from research.trained import Trained
 
-_EXAMPLES, _ALIGNED = 8, 2
+_PICTURES, _ALIGNED = 8, 2
 
 
 class Shown:
@@ -41,13 +41,13 @@ class Shown:
     self._is_sound = not units.has_channels and len(units.places) == 2
 
   def save(self, batch: int, fine: Mapping[str, np.ndarray]) -> None:
-    """Writes the overlays of a batch's maps (B, P...), of the first examples' first answers."""
+    """Writes the overlays of a batch's maps (B, P...), of the first answers."""
     for i, (e, q) in enumerate(self._subject.rows_of(batch)):
       if (e, q) not in self._first() or (picture := self._picture(e)) is None:
         continue
       for name, maps in fine.items():
         its = explanation.upright(maps[i]) if self._is_sound else maps[i]
-        with (self._folder / self._file(e, name)).open("wb") as file:
+        with (self._folder / self._file(e, q, name)).open("wb") as file:
           Image.fromarray(explanation.overlay(picture, its)).save(file, "PNG")
 
   def answers(self, batches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -79,11 +79,11 @@ class Shown:
           made.append(explanation.aligned("", rows, best, title))
       return tuple(made)
     rows = []
-    for e, _ in self._first():
+    for e, q in self._first():
       picture = self._picture(e)
       if picture is not None:
-        words = next(a["words"] for a in answers if a["row"] == e)
-        overlays = {name: np.asarray(Image.open((self._folder / self._file(e, name)).open("rb"))) for name in names}
+        words = next(a["words"] for a in answers if (a["row"], a["number"]) == (e, q))
+        overlays = {name: np.asarray(Image.open((self._folder / self._file(e, q, name)).open("rb"))) for name in names}
         rows.append({"words": words, "picture": picture, "overlays": overlays})
     return (explanation.pictures(rows, names),) if rows else ()
 
@@ -113,13 +113,11 @@ class Shown:
   # --- words and pictures ---------------------------------------------------------------------------------------------
 
   def _first(self) -> list[tuple[int, int]]:
-    first = {}
-    for e, q in self._subject.rows:
-      first.setdefault(e, q)
-    return list(first.items())[:_EXAMPLES]
+    """The answers of the first examples, one example's together."""
+    return sorted(self._subject.rows)[:_PICTURES]
 
-  def _file(self, e: int, name: str) -> str:
-    return f"{self._at[e]}_{name}.png"
+  def _file(self, e: int, q: int, name: str) -> str:
+    return f"{self._at[e]}_{q}_{name}.png"
 
   def _picture(self, e: int) -> np.ndarray | None:
     """An example as people see it: as it was loaded, or as the network does."""

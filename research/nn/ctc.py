@@ -51,6 +51,12 @@ def fits(lengths_B: jax.Array, labels_BN: jax.Array, label_lengths_B: jax.Array)
   return lengths_B >= label_lengths_B + repeated.sum(1)
 
 
+def begins(path_BT: jax.Array, lengths_B: jax.Array, *, blank: int = 0) -> jax.Array:
+  """Where on a path a label begins, (B, T) bool: neither the blank nor what was said in the frame before."""
+  previous_BT = jnp.pad(path_BT[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
+  return (path_BT != blank) & (path_BT != previous_BT) & inside(path_BT.shape[1], lengths_B)
+
+
 def best_labels(logits_BTV: jax.Array, lengths_B: jax.Array, *, blank: int = 0) -> tuple[jax.Array, jax.Array]:
   """The labels of the most probable path ("greedy"): repetitions joined, then blanks left out.
 
@@ -58,8 +64,7 @@ def best_labels(logits_BTV: jax.Array, lengths_B: jax.Array, *, blank: int = 0) 
     labels (B, T) int32, padded with the blank, and how many there are (B,) int32.
   """
   best_BT = jnp.argmax(logits_BTV, axis=-1).astype(jnp.int32)
-  previous_BT = jnp.pad(best_BT[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
-  counts = (best_BT != blank) & (best_BT != previous_BT) & inside(best_BT.shape[1], lengths_B)
+  counts = begins(best_BT, lengths_B, blank=blank)
   places = jnp.where(counts, jnp.cumsum(counts, axis=1) - 1, best_BT.shape[1])
   rows = jnp.arange(best_BT.shape[0])[:, None]
   return jnp.full_like(best_BT, blank).at[rows, places].set(best_BT, mode="drop"), counts.sum(1).astype(jnp.int32)

@@ -15,7 +15,7 @@ from research.config import ConfigError
 from research.data.dataset import Data, Opened
 from research.data.declared import Declared, declared
 from research.data.examples import DataError
-from research.planning import calibration, hlo, topologies
+from research.planning import calibration, hlo, scaling, topologies
 from research.planning.devices import CHIPS, Device
 from research.training import program
 
@@ -55,6 +55,9 @@ class Compiled:
     total_steps, num_examples, eval_examples, num_evaluations: of the run.
     data_bytes: of the data on disk; NaN where nobody says.
     declared: why the data were not read, "" if they were.
+    tokens: of a step, where a law of loss against them speaks of the run: the task counts them, and nothing was trained
+      before; 0 elsewhere.
+    token: what a token is.
   """
 
   device: str
@@ -88,6 +91,8 @@ class Compiled:
   num_evaluations: int
   data_bytes: float
   declared: str
+  tokens: int = 0
+  token: str = ""
 
 
 def read(values: Any) -> Compiled:
@@ -144,6 +149,7 @@ def compile_step(experiment: Any, device: Device, data_dir) -> Compiled:
   chunk = training.steps_per_call
   schedule = training.schedule(batch_size=length.batch_size, steps_per_epoch=length.steps_per_epoch)
   state, batch, notes = made.abstract, made.batches[-1], counts[-1].notes
+  counts_tokens = scaling.speaks_of(experiment)
   if getattr(experiment.task, "writing", None) is not None:
     notes = (*notes, "what evaluations write, token by token")
   holds = {"parameters": _held(state.params), "optimizer": _held(state.optimizer), "moving average": _held(state.average),
@@ -158,6 +164,8 @@ def compile_step(experiment: Any, device: Device, data_dir) -> Compiled:
       total_steps=schedule.total, num_examples=len(its.train), eval_examples=sum(map(len, its.evaluation.values())),
       num_evaluations=schedule.total // schedule.evaluate if schedule.evaluate else 1,
       data_bytes=_data_bytes(data, data_dir), declared=why, holds={name: size for name, size in holds.items() if size},
+      tokens=experiment.task.tokens_in(data.spec(its)) if counts_tokens else 0,
+      token=experiment.task.token if counts_tokens else "",
       fits=False, peak=math.inf, capacity=capacity(device, mesh), compile_seconds=0.0)
   begin = time.monotonic()
   try:

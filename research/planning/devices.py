@@ -34,6 +34,7 @@ class Chip:
     slices: the shapes it can be had in, smallest first.
     dollars: list price of an hour; None where there is no public one.
     watts: None where the maker publishes none.
+    estimated: which of price and power nobody publishes.
     source: of price, power and links, with a date.
   """
 
@@ -47,41 +48,51 @@ class Chip:
   slices: tuple[str, ...] = ()
   dollars: float | None = None
   watts: float | None = None
+  estimated: tuple[Literal["dollars", "watts"], ...] = ()
   source: str = ""
 
 
 _FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 _CUBES = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8")
 _GPUS = ("1", "2", "4", "8", "16", "32", "64")
-_PRICE = "cloud.google.com/tpu/pricing, on demand, US, 2025-06"
-_DOCS = "cloud.google.com/tpu/docs"
-_BLOCKS = "EC2 Capacity Blocks, effective hourly rate of an accelerator, 2024-12"
+# Looked up in November 2026 where no other date is given. A chip's links are what its pod's all-reduce is published with, a
+# chip's share of it: for v5e and v6e, of which both are published, that is half of the bidirectional bandwidth.
+_PRICE = "price: Google's list, on demand, US, as in SkyPilot's catalog v8 (006059e)"
+_DOCS = "docs.cloud.google.com/tpu/docs/"
+_LINKS = "a chip's share of the pod's all-reduce bandwidth"
+_AWS = "price: AWS EC2, on demand, US East, an eighth of"
 
 
-def _gpu(kind: str, gib: float, tf32: float, float64: float, link: float, watts: float, dollars: float | None) -> Chip:
+def _gpu(kind: str, gib: float, tf32: float, float64: float, link: float, watts: float, dollars: float, source: str) -> Chip:
   return Chip(platform="gpu", kind=kind, memory=gib * _GIB, float32=tf32, float64=float64, link=link, watts=watts, slices=_GPUS,
-              dollars=dollars, source="NVIDIA data sheet (power limit, NVLink)" + (f"; {_BLOCKS}" if dollars else ""))
+              dollars=dollars, source=source)
 
 
 CHIPS: dict[str, Chip] = {
-    "v3": Chip(platform="tpu", kind="TPU v3", memory=15.48 * _GIB, devices=2, float32=123e12, link=328e9, watts=220,
+    "v3": Chip(platform="tpu", kind="TPU v3", memory=15.48 * _GIB, devices=2, float32=123e12, link=332e9, watts=220,
                slices=("2x2", "4x4", "4x8", "8x8", "8x16", "16x16"), dollars=2.00,
-               source=f"Jouppi et al. 2023 (mean power, links); {_PRICE}"),
-    "v4": Chip(platform="tpu", kind="TPU v4", memory=30.75 * _GIB, float32=275e12, link=300e9, watts=170, slices=_CUBES,
-               dollars=3.22, source=f"Jouppi et al. 2023 (mean power, links); {_PRICE}"),
+               source=f"{_DOCS}v3 (mean power; links: {_LINKS}); price: Google's list, on demand, US, 2022"),
+    "v4": Chip(platform="tpu", kind="TPU v4", memory=30.75 * _GIB, float32=275e12, link=270e9, watts=170, slices=_CUBES,
+               dollars=3.22, source=f"{_DOCS}v4 (mean power); links: six of 45 GB/s, How to Scale Your Model, 2025; {_PRICE}"),
     "v5e": Chip(platform="tpu", kind="TPU v5e", memory=15.75 * _GIB, float32=197e12, link=200e9, slices=_FLAT, dollars=1.20,
-                source=f"{_DOCS}/v5e; {_PRICE}"),
+                source=f"{_DOCS}v5e; {_PRICE}"),
     "v5p": Chip(platform="tpu", kind="TPU v5", memory=95.74 * _GIB, float32=459e12, link=600e9, slices=_CUBES, dollars=4.20,
-                source=f"{_DOCS}/v5p; {_PRICE}"),
+                source=f"{_DOCS}v5p; {_PRICE}"),
     "v6e": Chip(platform="tpu", kind="TPU v6e", memory=31.25 * _GIB, float32=918e12, link=400e9, slices=_FLAT, dollars=2.70,
-                source=f"{_DOCS}/v6e; {_PRICE}"),
+                source=f"{_DOCS}v6e; {_PRICE}"),
     "tpu7x": Chip(platform="tpu", kind="TPU7x", memory=94.75 * _GIB, devices=2, float32=2307e12, link=600e9, slices=_CUBES,
-                  dollars=12.00, source=f"{_DOCS}/tpu7x; {_PRICE}"),
-    "a100": _gpu("A100-SXM4-80GB", 79.26, 156e12, 19.5e12, 300e9, 400, None),
-    "a100_40": _gpu("A100-SXM4-40GB", 39.42, 156e12, 19.5e12, 300e9, 400, 1.844),
-    "h100": _gpu("H100 80GB HBM3", 79.11, 494.5e12, 67e12, 450e9, 700, 4.916),
-    "h200": _gpu("H200", 141.0, 494.5e12, 67e12, 450e9, 700, 5.408),
-    "b200": _gpu("B200", 178.36, 1100e12, 37e12, 900e9, 1000, None),
+                  dollars=12.00, estimated=("dollars",),
+                  source=f"{_DOCS}tpu7x; price: from memory, none was found published by May 2026"),
+    "a100": _gpu("A100-SXM4-80GB", 79.26, 156e12, 19.5e12, 300e9, 400, 3.431,
+                 f"NVIDIA A100 data sheet; {_AWS} p4de.24xlarge, 2026-11-09"),
+    "a100_40": _gpu("A100-SXM4-40GB", 39.42, 156e12, 19.5e12, 300e9, 400, 2.745,
+                    f"NVIDIA A100 data sheet; {_AWS} p4d.24xlarge, 2026-11-09"),
+    "h100": _gpu("H100 80GB HBM3", 79.11, 494.5e12, 67e12, 450e9, 700, 6.88,
+                 f"NVIDIA H100 data sheet; {_AWS} p5.48xlarge, 2026-11-09"),
+    "h200": _gpu("H200", 141.0, 494.5e12, 67e12, 450e9, 700, 7.912,
+                 f"NVIDIA H200 data sheet; {_AWS} p5en.48xlarge, 2026-08-06"),
+    "b200": _gpu("B200", 178.36, 1100e12, 40e12, 900e9, 1000, 14.24,
+                 f"NVIDIA Blackwell architecture brief, HGX B200 at 1000 W, 2024; {_AWS} p6-b200.48xlarge, 2026-06"),
     "cpu": Chip(platform="cpu", kind=""),
 }
 
@@ -162,7 +173,9 @@ def with_prices(path: str | None) -> dict[str, Chip]:
     if name not in CHIPS or not numbers or not set(values) <= {"dollars", "watts"}:
       raise ConfigError(f"--plan.prices={path}: expected " + '{"v5e": {"dollars": 1.2, "watts": 180}, ...}, of a chip and '
                         f"hour, of {', '.join(CHIPS)}; not {name!r}: {values!r}")
-    chips[name] = dataclasses.replace(chips[name], **values, source=f"{path} ({', '.join(values)}); {chips[name].source}")
+    chip = chips[name]
+    chips[name] = dataclasses.replace(chip, **values, estimated=tuple(field for field in chip.estimated if field not in values),
+                                      source=f"{path} ({', '.join(values)}); {chip.source}")
   return chips
 
 

@@ -1,6 +1,7 @@
 """What the modes plan and learning_curve can be told."""
 
 import dataclasses
+import math
 from typing import Literal
 
 from research.config import ConfigError
@@ -14,17 +15,25 @@ class Plan:
     device: their names, as v5e:2x4,h100:8,cpu; host is what this machine has.
     compilations: how often the step may be compiled for each: once for the recipe as it is, more to find what else would do.
     prices: a JSON file with prices and powers of your own, {"v5e": {"dollars": 0.6, "watts": 180}}, a chip and hour each.
+    budget: of a language model: operations, as 1e21,1e22, for each of which the best size and number of tokens are shown; none
+      for those of the run, a tenth, ten times and a hundred times as many.
+    law: of a language model: a JSON file with the constants of your own runs' law, {"E": ..., "A": ..., "B": ..., "alpha": ...,
+      "beta": ...}; None for the published one.
   """
 
   device: tuple[str, ...] = ("host",)
   compilations: int = 6
   prices: str | None = None
+  budget: tuple[float, ...] = ()
+  law: str | None = None
 
   def __post_init__(self):
     if self.compilations < 1:
       raise ConfigError(f"compilations={self.compilations}: must be 1 or more")
     if not self.device:
       raise ConfigError("device: name at least one")
+    if not all(0 < compute < math.inf for compute in self.budget):
+      raise ConfigError(f"budget={','.join(map(str, self.budget))}: must be operations, above 0 each, as 1e21")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ import math
 from research.figures import Table
 from research.planning.advice import Option
 from research.planning.devices import CHIPS, Chip
+from research.planning.scaling import Scaling, Spent
 
 _GIB = 2**30
 
@@ -59,8 +60,9 @@ def _price(option: Option, chip: Chip) -> str:
   assert cost is not None
   if not option.device.chip or chip.platform == "cpu":
     return "nobody says: no price or power of this host is known"
-  money = "no list price is known (--plan.prices)" if cost.dollars is None else f"{cost.dollars:,.2f} dollars"
-  energy = "power not published" if cost.kilowatt_hours is None else f"{cost.kilowatt_hours:,.4g} kWh"
+  guess = lambda name: " (an estimate, nobody publishes it)" if name in chip.estimated else ""
+  money = "no list price is known (--plan.prices)" if cost.dollars is None else f"{cost.dollars:,.2f} dollars{guess('dollars')}"
+  energy = "power not published" if cost.kilowatt_hours is None else f"{cost.kilowatt_hours:,.4g} kWh{guess('watts')}"
   return f"{cost.hours * num:,.4g} chip-hours, {money}, {energy} of the chips alone ({chip.source})"
 
 
@@ -82,22 +84,55 @@ def row(option: Option, best: bool) -> tuple[str, ...]:
           "" if cost.dollars is None else f"{cost.dollars:,.2f}", remark)
 
 
+BUDGETS = ("compute", "parameters", "tokens", "tokens a parameter", "loss", "time")
+
+
+def scaling_lines(found: Scaling) -> list[tuple[str, str]]:
+  """What a law says of a run, in words."""
+  planned, best = found.planned, found.best
+  law = ", ".join(f"{name} {value:g}" for name, value in found.law.items())
+  return [
+      ("law of loss", f"E + A/N^alpha + B/D^beta nats a token: {law} ({found.source})"),
+      ("its compute", f"6ND = {planned.compute:.3g} FLOP; {found.counted:.3g} FLOP in the steps' products"),
+      ("as planned", _spent(planned)),
+      ("compute-optimal", _spent(best)),
+      ("the plan is off", f"by {planned.loss - best.loss:.3g} nats, with {planned.parameters / best.parameters:.3g} times the "
+                          f"best size; at the best size {found.enough:.1%} of the compute would reach its loss"),
+      *(("but", note) for note in found.notes)]
+
+
+def _spent(its: Spent) -> str:
+  return (f"{its.parameters:.3g} parameters, {its.tokens:.3g} tokens ({its.tokens / its.parameters:.3g} a parameter): a loss "
+          f"of {its.loss:.4g}")
+
+
+def budgets(found: Scaling) -> list[tuple[str, ...]]:
+  """The best ways to spend some budgets, rows under BUDGETS."""
+  return [(f"{b.compute:.3g} FLOP", f"{b.parameters:.3g}", f"{b.tokens:.3g}", f"{b.tokens / b.parameters:.3g}", f"{b.loss:.4g}",
+           "" if math.isnan(b.hours) else hours(b.hours)) for b in found.budgets]
+
+
 def text_table(rows: list[tuple[str, ...]]) -> list[str]:
-  """Rows under HEAD, in columns."""
-  widths = [max(len(r[i]) for r in [HEAD, *rows]) for i in range(len(HEAD))]
-  return ["  ".join(cell.ljust(width) for cell, width in zip(r, widths)).rstrip() for r in [HEAD, *rows]]
+  """Rows in columns; the first is their heads."""
+  widths = [max(map(len, column)) for column in zip(*rows)]
+  return ["  ".join(cell.ljust(width) for cell, width in zip(r, widths)).rstrip() for r in rows]
 
 
-def tables(plans: list[tuple[str, list[Option], list[Option]]], chips: dict[str, Chip]) -> tuple[Table, ...]:
-  """For the report: (title, options, the best of them) of each device."""
+def tables(plans: list[tuple[str, list[Option], list[Option], Scaling | None]], chips: dict[str, Chip]) -> tuple[Table, ...]:
+  """For the report: (title, options, the best of them, what a law says) of each device."""
   found = []
-  for title, options, best in plans:
+  for title, options, best, scaling in plans:
     chip = lambda o: chips[o.device.chip] if o.device.chip else CHIPS["cpu"]
     if options[0].compiled is not None:
       found.append(Table(f"How much compute: {title}", ("", ""), tuple(lines(options[0], chip(options[0])))))
     if len(options) > 1:
       found.append(Table(f"What else would do: {title}", HEAD, tuple(row(o, o in best) for o in options),
                          "Each was compiled. Best: no other is both faster and cheaper, for as many examples."))
+    if scaling is not None:
+      found.append(Table(f"How large a model, and how much text: {title}", ("", ""), tuple(scaling_lines(scaling))))
+      found.append(Table(f"The best size for a budget: {title}", BUDGETS, tuple(budgets(scaling)),
+                         "Parameters and tokens of least loss by the law; the time is at the rate of the planned run, whatever "
+                         "the size."))
   return tuple(found)
 
 
@@ -111,6 +146,8 @@ def quantity(value: float, unit: str) -> str:
 
 def hours(value: float) -> str:
   """Hours, or what is easier to read."""
+  if value >= 2 * 8766:
+    return f"{value / 8766:,.3g} years"
   if value >= 72:
     return f"{value / 24:,.1f} days"
   return f"{value:.3g} hours" if value >= 1 else f"{60 * value:.3g} minutes" if value >= 1 / 60 else f"{3600 * value:.3g} s"

@@ -7,46 +7,14 @@ float32 would stop anywhere.
 import csv
 import dataclasses
 import itertools
-from typing import NamedTuple
 
 import numpy as np
 
 from research.figures import Figure, Mark, Series
+from research.planning.scaling import BESIROGLU, HOFFMANN, HOFFMANN_UNROUNDED, Law
 from research.studies.base import Findings, Parts, Study
 
 _TABLE = "tables/chinchilla_svg_extracted.csv"
-
-
-class Law(NamedTuple):
-  """Constants of L(N, D) = E + A/N^α + B/D^β, in nats a token."""
-
-  A: float
-  B: float
-  E: float
-  alpha: float
-  beta: float
-
-  def loss(self, parameters, tokens):
-    return self.E + self.A / parameters**self.alpha + self.B / tokens**self.beta
-
-  def optimum(self, compute: float) -> tuple[float, float]:
-    """Parameters and tokens of least loss for `compute` = 6ND operations (Hoffmann et al. 2022, equation 4)."""
-    total = self.alpha + self.beta
-    scale = (self.alpha * self.A / (self.beta * self.B)) ** (1 / total)
-    return scale * (compute / 6) ** (self.beta / total), (compute / 6) ** (self.alpha / total) / scale
-
-  def point(self) -> np.ndarray:
-    """(5,) = a, b, e, α, β: what the fit moves; A, B and E are exponentials of the first three."""
-    return np.array([*np.log(self[:3]), *self[3:]])
-
-  @classmethod
-  def of(cls, point) -> "Law":
-    return cls(*np.exp(point[:3]).tolist(), *map(float, point[3:]))
-
-
-BESIROGLU = Law(482.01, 2085.43, 1.8172, 0.3478, 0.3658)  # their table
-HOFFMANN = Law(406.4, 410.7, 1.69, 0.34, 0.28)  # as printed
-HOFFMANN_UNROUNDED = Law.of([6.0073404, 6.0179186, 0.5267228, 0.33917084, 0.2849083])  # from their TeX source
 
 
 class Fit:

@@ -4,6 +4,7 @@ B examples, T positions, V vocabulary.
 """
 
 import dataclasses
+import math
 from typing import Literal
 
 import jax
@@ -77,6 +78,10 @@ class LanguageModeling:
   @property
   def record_metrics(self) -> dict[str, RecordMetric]:
     return {}
+
+  def tokens_in(self, batch) -> int:
+    """How many tokens a batch, or its shapes, has at most: what a law of loss counts as data (research/planning/scaling.py)."""
+    return math.prod(batch["targets"].shape)
 
   def network_inputs(self, batch):
     return batch["inputs"]

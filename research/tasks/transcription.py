@@ -14,10 +14,11 @@ from research.decoding.ctc_alignment import word_times
 from research.decoding.ctc_search import BestPath, PrefixBeamSearch
 from research.metrics.base import RecordMetric
 from research.metrics.edit_distance import edit_distance
-from research.nn.ctc import Frames, best_labels, ctc_loss, fits
+from research.nn.ctc import Frames, begins, best_labels, ctc_loss, fits
 from research.preprocessing.text.answers import Transcripts
 from research.preprocessing.text.base import Tokenizer
 from research.tasks.application import Application, Given, of_lengths
+from research.tasks.base import one_by_one, summed
 from research.tasks.speech import Speech
 from research.tasks.writing import first_figure
 
@@ -55,14 +56,13 @@ class Transcription(Speech):
             "edits": edit_distance(*found, batch["targets"], batch["targets_length"])}
 
   def scores(self, outputs: Frames, targets):
-    """ln of the probability of the texts `targets` (B, N), −1 behind their ends."""
-    return -ctc_loss(*outputs, jnp.maximum(targets, 0), (targets >= 0).sum(1), blank=self.blank)
+    """The summed logits of the labels `targets` (B, T) in their frames, −1 where none is meant."""
+    return summed(outputs.logits, targets)
 
   def questions(self, outputs: Frames, batch):
-    """The best path's text (B, 1, N)."""
+    """Each label of the best path in the frame where it begins, alone (B, T, T), and the second best output there."""
     del batch
-    labels_BN, lengths_B = best_labels(*outputs, blank=self.blank)
-    return jnp.where(jnp.arange(labels_BN.shape[1]) < lengths_B[:, None], labels_BN, -1)[:, None], None
+    return one_by_one(outputs.logits, begins(jnp.argmax(outputs.logits, -1), outputs.lengths, blank=self.blank))
 
   def given(self, batch, written):
     """The batch: what is written does not come back to the network."""

@@ -1,5 +1,6 @@
 """The methods as the mode runs them, through a task and a network: exact where they must be, and Captum's values."""
 
+import dataclasses
 import pathlib
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from research.config import ConfigError
 from research.interpretation import attribution
 from research.interpretation.attachment import attach
 from research.interpretation.class_activation import grad_cam
@@ -14,6 +16,7 @@ from research.interpretation.methods import Explainer
 from research.interpretation.probing import Case, Probe
 from research.interpretation.rewriting import NotThere
 from research.interpretation.settings import METHODS, Explain
+from research.interpretation.subject import subject
 from research.interpretation.units import units_of
 from research.models import cnn, linear, transformer_2017, vit
 from research.tasks.classification import Classification
@@ -39,7 +42,7 @@ def explainer(model, task, batch, *, baseline=0.0, params=None, budget=1 << 26, 
   (targets, against), tokens = answer(weights, batch)
   case = Case(batch, targets[:, question], against[:, question] if contrast else None, jnp.asarray(baseline, jnp.float32),
               jnp.zeros((), jnp.float32))
-  units = units_of(x.shape, attachment.is_tokens, settings.cells)
+  units = units_of(x.shape, attachment.is_tokens, settings.cells, attachment.views)
   return Explainer(Probe(attachment, units, budget), settings, tuple(its.shape[1] for its in tokens)), weights, case
 
 
@@ -112,6 +115,43 @@ def test_steps_are_added_until_attributions_add_up(captum):
   tripled = Explainer(ours.probe, Explain(tolerance=1e-9, max_steps=48), ()).integrated(weights, case)
   assert tripled.num_steps == 48
   np.testing.assert_allclose(tripled.attributions, at_once, rtol=1e-3, atol=1e-5)
+
+
+def test_views_are_explained_by_their_share_in_the_mean(captum):
+  theirs, ours, weights, case = captum
+  mirrored = case.batch["inputs"][:, :, ::-1]
+  views, _, its = explainer(
+      cnn.Config(channels=(4, 6), kernels=(3, 3), strides=(1, 2), paddings=(1, 1), widths=(10,)),
+      Classification(num_classes=5, view_mean="logit"),
+      {"inputs": jnp.stack([case.batch["inputs"], mirrored], 1), "mask": jnp.ones(4)}, baseline=0.25, params=weights[0], cells=4)
+  its = dataclasses.replace(its, targets=case.targets)
+  other = dataclasses.replace(case, batch={**case.batch, "inputs": mirrored})
+  height = theirs["x"].shape[1]
+  for name in ("gradient_x_input", "grad_cam", "occlusion"):
+    found = views.map(name, weights, its)
+    assert found.shape[1:] == (2 * height, theirs["x"].shape[2])
+    for part, alone in ((found[:, :height], case), (found[:, height:], other)):
+      np.testing.assert_allclose(2 * part, ours.map(name, weights, alone), rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_what_cannot_be_explained_is_one_line():
+  class Twice(Classification):
+    def network_inputs(self, batch):
+      return batch["inputs"], batch["more"]
+
+  class Silent(Classification):
+    def questions(self, outputs, batch):
+      return jnp.full((len(outputs), 1), -1), None
+
+  batch = {"inputs": jnp.ones((2, 3)), "more": jnp.ones((2, 3)), "mask": jnp.ones(2)}
+  spec = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch)
+  network = program.network(model=linear.Config(), task=Classification(num_classes=2), on_device=(), spec=spec,
+                            precision="float32")
+  with pytest.raises(ConfigError, match="one array of numbers, or by texts; the network reads inputs, more"):
+    attach(network, Twice(num_classes=2), batch)
+  weights = jax.tree.map(lambda p: jnp.ones(p.shape, p.dtype), network.params), {}
+  with pytest.raises(ConfigError, match="there is no answer to explain"):
+    subject(network, Silent(num_classes=2), weights, batch, Explain(), None, lambda: None)
 
 
 # --- texts -----------------------------------------------------------------------------------------------------------

@@ -59,6 +59,14 @@ def test_the_memory_is_what_the_run_holds(name, tmp_path, monkeypatch, interrupt
   state = fit.program.abstract
   assert step.holds["parameters"] == sum(p.size * p.dtype.itemsize for p in jax.tree.leaves(state.params))
   assert step.flops == fit.flops and step.fits and step.capacity > step.peak
+  assert step.tokens == (recipe.data.batch_size * 16 if name == "shakespeare_char" else 0)  # its twin's windows
+
+
+STEP = compute.Compiled(
+    device="cpu", devices=1, kind="cpu", precision="float32", mesh={"data": 1}, batch_size=8, num_parameters=1, flops=1e9,
+    mean_share=1.0, elementwise=0.0, notes=(), fits=True, capacity=1e9, peak=1e6, holds={}, products=0.0, others=0.0,
+    compile_seconds=1.0, rates={"flops": 1e9, "bandwidth": 1e9, "step": 0.5}, batch_bytes=1.0, state_bytes=1.0,
+    num_checkpoints=1, total_steps=1, num_examples=1, eval_examples=0, num_evaluations=0, data_bytes=0.0, declared="")
 
 
 class Fake:
@@ -133,6 +141,9 @@ def test_what_does_not_fit_says_how_much(tmp_path, monkeypatch, interruption, ca
     ("grokking_division", Plan(), "no training step to plan"),
     ("mnist1d_benchmark", Plan(), "which member"),
     ("mnist_cnn", Plan(prices="/no/such.json"), "--plan.prices"),
+    ("shakespeare_char", Plan(law="/no/such.json"), "--plan.law"),
+    ("mnist_cnn", Plan(budget=(1e21,)), "counts no tokens"),
+    ("llama_8b", Plan(budget=(1e21,)), "goes on from given weights"),
 ])
 def test_mistakes_are_one_line_and_leave_nothing_behind(name, settings, says, tmp_path, interruption):
   with pytest.raises(ConfigError) as error:
@@ -147,6 +158,27 @@ def test_a_compiler_that_crashes_is_said_with_its_signal(tmp_path, interruption)
   with Compiler({"path": str(path), "member": None, "config": {}, "data_dir": None}, interruption) as compiler:
     answer = compiler(parse("cpu"), {})
   assert answer == "the compiler's process was ended by SIGSEGV; its last words: stack overflow in FusionEmitter"
+
+
+def test_a_language_model_stands_beside_the_best_of_its_compute(tmp_path, monkeypatch, interruption, capfd):
+  monkeypatch.setattr(plan, "Compiler", Fake)
+  step = dataclasses.replace(STEP, num_parameters=10**9, total_steps=1000, tokens=10**7, token="subword", num_examples=10**6)
+  monkeypatch.setattr(Fake, "answer", step)
+  context = _context("shakespeare_char", tmp_path / "run", interruption)
+  assert plan.run(context, Plan(device=("cpu",), compilations=1, budget=(5.76e23,))) == 0
+  said = capfd.readouterr().out
+  assert "6ND = 6e+19 FLOP" in said and "1e+09 parameters, 1e+10 tokens (10 a parameter)" in said and "7.22e+10" in said
+  folder = epath.Path(tmp_path / "run")
+  (kept,) = json.loads((folder / plan.FILE).read_text())
+  found = kept["scaling"]
+  assert found["planned"]["loss"] > found["best"]["loss"] and found["planned"]["tokens"] == 1e10
+  assert found["planned"]["hours"] == pytest.approx(1000 * 0.5 / 3600)
+  _, figures = plan.beside(folder, {})
+  law, best = (table for table in figures if "model, and" in table.title or "budget" in table.title)
+  assert dict(law.rows)["as planned"].startswith("1e+09 parameters") and best.rows[0][1] == "7.22e+10"
+  for old in ({**kept, "scaling": None}, {name: value for name, value in kept.items() if name != "scaling"}):
+    (folder / plan.FILE).write_text(json.dumps([old]))  # as it was written before, or of another task
+    assert not any("budget" in table.title for table in plan.beside(folder, {})[1])
 
 
 @pytest.mark.heavy

@@ -1,6 +1,7 @@
 """Names of devices, and prices."""
 
 import json
+import re
 
 import pytest
 
@@ -41,6 +42,8 @@ def test_every_chip_has_its_figures_and_their_source():
     if chip.platform != "cpu":
       assert chip.kind in flops.PEAKS and chip.source and chip.memory > 0 and chip.link > 0, name
       assert devices.peak_flops(chip, "bfloat16") >= devices.peak_flops(chip, "float32"), name
+      assert chip.dollars is not None and re.search(r"price: .*(20\d\d|catalog v8)", chip.source), name
+      assert ("from memory" in chip.source) == bool(chip.estimated), name
   assert devices.peak_flops(CHIPS["v5e"], "float64") is None
   assert devices.peak_flops(CHIPS["tpu7x"], "float32") * 2 == 2307e12  # two devices a chip
 
@@ -51,6 +54,8 @@ def test_own_prices_take_the_place_of_the_list(tmp_path):
   chips = devices.with_prices(str(file))
   assert (chips["v5e"].dollars, chips["v5e"].watts) == (0.5, 180) and str(file) in chips["v5e"].source
   assert chips["v5p"] == CHIPS["v5p"]
+  file.write_text(json.dumps({"tpu7x": {"dollars": 9}}))
+  assert CHIPS["tpu7x"].estimated == ("dollars",) and devices.with_prices(str(file))["tpu7x"].estimated == ()
   for wrong in ('{"v9": {"dollars": 1}}', '{"v5e": 1}', '{"v5e": {"euros": 1}}', '{"v5e": {"dollars": -1}}', "[1]", "{"):
     file.write_text(wrong)
     with pytest.raises(ConfigError, match=r"prices\.json"):

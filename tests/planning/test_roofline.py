@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from research.flops import PEAKS
-from research.planning import advice, compute, roofline
+from research.planning import advice, compute, roofline, summary
 from research.planning.advice import Option
 from research.planning.compute import Compiled
 from research.planning.devices import CHIPS, parse
@@ -73,6 +73,13 @@ def test_a_step_that_was_tried_takes_what_it_took():
      "Exceeded hbm capacity by 13.56G.", 29.31, 15.75)])
 def test_the_compilers_refusal_is_read(message, needs, has):
   assert compute.refused(message) == (pytest.approx(needs * 2**30), pytest.approx(has * 2**30))
+
+
+def test_a_price_that_nobody_publishes_is_said_to_be_an_estimate():
+  said = lambda name: dict(summary.lines(Option(device=parse(name), changes={}, compiled=STEP, cost=_cost(chip=CHIPS[name])),
+                                         CHIPS[name]))["it costs"]
+  assert "dollars (an estimate" in said("tpu7x") and "power not published" in said("tpu7x")
+  assert "an estimate" not in said("v5e") and "SkyPilot" in said("v5e")
 
 
 def _option(hours, dollars, fits=True):

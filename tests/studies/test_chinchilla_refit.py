@@ -1,4 +1,4 @@
-"""The closed form against a search, the gradient against differences, planted laws, and a table read as the paper reads it."""
+"""The gradient against differences, planted laws, and a table read as the paper reads it."""
 
 import pathlib
 
@@ -9,22 +9,14 @@ from scipy import optimize
 
 from experiments import chinchilla_refit
 from research import config
-from research.studies.chinchilla_refit import BESIROGLU, HOFFMANN, HOFFMANN_UNROUNDED, Fit, Law, grid, read_runs
+from research.planning.scaling import BESIROGLU, HOFFMANN, HOFFMANN_UNROUNDED, Law
+from research.studies.chinchilla_refit import Fit, grid, read_runs
 
 
 def runs(law: Law, noise: float = 0.0):
   rng = np.random.default_rng(0)
   parameters, tokens = np.exp(rng.uniform(np.log([5e7, 1e9]), np.log([1e10, 3e11]), (200, 2))).T
   return parameters, tokens, law.loss(parameters, tokens) * np.exp(noise * rng.normal(size=200))
-
-
-@pytest.mark.parametrize("law", [BESIROGLU, HOFFMANN, HOFFMANN_UNROUNDED])
-def test_closed_form_is_where_a_search_ends(law):
-  compute = 5.76e23
-  parameters, tokens = law.optimum(compute)
-  assert 6 * parameters * tokens == pytest.approx(compute)
-  searched = optimize.minimize_scalar(lambda n: law.loss(np.exp(n), compute / 6 / np.exp(n)), (23, 26), tol=1e-12)
-  assert np.log(parameters) == pytest.approx(searched.x, abs=1e-5)
 
 
 def test_gradient_is_the_slope_of_the_objective():

@@ -35,8 +35,16 @@ def test_the_loss_is_that_of_ctc_and_what_does_not_fit_is_left_out_and_counted()
   np.testing.assert_allclose(rows["loss"], np.stack([[*losses[:3], 0], [2, 3, 1, 0]], 1), rtol=1e-6)
   assert rows["does_not_fit"].tolist() == [[0, 1], [0, 1], [0, 1], [1, 1]]
   assert set(rows) == set(task.metrics)
-  asked = jnp.array([[1, 2, -1], [1, 2, 3], [3, -1, -1], [1, 2, 3]])
-  np.testing.assert_allclose(jax.jit(task.scores)(FRAMES, asked), -losses, rtol=1e-6)
+
+
+def test_an_explanation_asks_for_each_label_where_it_begins():
+  task = Transcription(vocab_size=4, frame_rate=4.0)
+  targets, against = map(np.asarray, jax.jit(task.questions)(FRAMES, BATCH))
+  asked = [[(int(t), int(row[t])) for q, row in enumerate(of) for t in np.flatnonzero(row >= 0) if t == q] for of in targets]
+  assert asked == [[(1, 1), (4, 2)], [(0, 1), (2, 1)], [], [(0, 1), (1, 2)]]  # frame and label
+  assert (targets >= 0).sum() == 6 == (against >= 0).sum()  # nothing in any other frame
+  np.testing.assert_allclose(jax.jit(task.scores)(FRAMES, targets[:, 1]), [0, 0, 0, FRAMES.logits[3, 1, 2]])
+  np.testing.assert_allclose(jax.jit(task.scores)(FRAMES, against[:, 0])[1], np.sort(FRAMES.logits[1, 0])[-2])
 
 
 def test_errors_of_the_best_path():
