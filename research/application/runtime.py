@@ -36,6 +36,7 @@ and "truncated", a sentence, where not all of the input was looked at.
 """
 
 import dataclasses
+import functools
 import hashlib
 import importlib
 import importlib.abc
@@ -46,7 +47,7 @@ import pathlib
 import re
 import sys
 import threading
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -219,13 +220,13 @@ class Bundle:
     return {"map": parts[:length].tolist(), **self._answer.parts(prepared.features), **self.spec["explains"],
             **({"label": labels[int(number)]} if labels else {})}
 
-  def warm(self) -> None:
-    """Compiles every shape and batch size."""
-    for shape in range(len(self.spec["lengths"])):
-      for size in self.spec["batch_sizes"]:
-        self._function(shape, size)
-      if self.spec["explains"] is not None:
-        self._function(shape, 1, explain=True)
+  @property
+  def programs(self) -> list[Callable[[], Any]]:
+    """One for every shape and batch size: call it and it is compiled."""
+    shapes, sizes = range(len(self.spec["lengths"])), self.spec["batch_sizes"]
+    found = [functools.partial(self._function, shape, size) for shape in shapes for size in sizes]
+    explained = shapes if self.spec["explains"] is not None else ()
+    return [*found, *(functools.partial(self._function, shape, 1, explain=True) for shape in explained)]
 
   def _batch(self, inputs: Sequence[Prepared], shape: int, size: int) -> dict[str, np.ndarray]:
     """(size, ...) of each feature; rows that only fill the batch repeat the first input."""

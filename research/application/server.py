@@ -27,6 +27,8 @@ from research.application.runtime import BadInput, Bundle, BundleError, load
 from research.application.service import Service
 from research.application.settings import Serve
 from research.config import ConfigError, UserError, leaves, override
+from research.training import cache
+from research.training.progress import Progress, duration, say
 
 
 def load_all(folders: Sequence[str | os.PathLike]) -> dict[str, Bundle]:
@@ -45,11 +47,15 @@ def load_all(folders: Sequence[str | os.PathLike]) -> dict[str, Bundle]:
 
 
 def warm(bundles: Mapping[str, Bundle]) -> None:
-  """Compiles every function of every bundle, and says so."""
+  """Compiles every function of every bundle, or takes what was compiled before, and says so."""
+  cache.enable()
   for name, bundle in bundles.items():
-    begin = time.perf_counter()
-    bundle.warm()
-    print(f"{name}: {bundle.spec['kind']}, compiled in {time.perf_counter() - begin:.1f} s", file=sys.stderr, flush=True)
+    begin, programs = time.perf_counter(), bundle.programs
+    progress = Progress(len(programs), prefix=f"{name}  ")
+    for done, compiled in enumerate(programs, 1):
+      compiled()
+      progress.line(done, "compiled", "program", hurried=True)
+    say(f"{name}: {bundle.spec['kind']}, ready in {duration(time.perf_counter() - begin)}")
 
 
 def application(service: Service, write: Callable[[str], object] | None = None) -> Guard:

@@ -134,8 +134,7 @@ class Double:
     grey = array.astype(np.float32).mean(-1) / 255
     return {"map": (grey - grey.mean()).tolist(), "method": "brightness", "label": target or "bright"}
 
-  def warm(self) -> None:
-    """There is nothing to compile."""
+  programs = ()  # there is nothing to compile
 
 
 def _labels(names, weights) -> dict:

@@ -37,8 +37,8 @@ rng = np.random.default_rng(0)
 tokens = lambda *shape: rng.integers(3, 50_000, shape).astype("int32")
 written_out = lambda stack: dataclasses.replace(stack, scan=False)
 if "PART" == "gpt2":
-  model = gpt2.gpt2()
-  model, task = dataclasses.replace(model, decoder=written_out(model.decoder)), LanguageModeling(vocab_size=50_257, token="subword")
+  model, task = gpt2.gpt2(), LanguageModeling(vocab_size=50_257, token="subword")
+  model = dataclasses.replace(model, decoder=written_out(model.decoder))
   batch = {"inputs": tokens(2, 256), "targets": tokens(2, 256), "segments": np.ones((2, 256), "int32"),
            "weights": np.ones((2, 256), "float32"), "mask": np.ones(2, "float32")}
 else:
