@@ -180,7 +180,7 @@ class Peak:
   source: str
 
 
-_TPU = "Cloud TPU documentation, cloud.google.com/tpu/docs/"
+_TPU = "Cloud TPU documentation, November 2026, "
 _NVIDIA = "NVIDIA data sheet, "
 
 # By jax's device_kind; of several that are contained in it the longest counts. A jax device is one core where a chip
@@ -201,7 +201,7 @@ PEAKS: dict[str, Peak] = {
     "H100 80GB HBM3": Peak(989e12, 3350e9, _NVIDIA + "H100 SXM, 1,979e12 with sparsity"),
     "H100 PCIe": Peak(756e12, 2000e9, _NVIDIA + "H100 PCIe, 1,513e12 with sparsity"),
     "H200": Peak(989e12, 4800e9, _NVIDIA + "H200 SXM, 1,979e12 with sparsity"),
-    "B200": Peak(2250e12, 8000e9, _NVIDIA + "B200 (HGX), 4,500e12 with sparsity"),
+    "B200": Peak(2250e12, 8000e9, "NVIDIA Blackwell architecture brief, 2024, HGX B200 at 1000 W, 4,500e12 with sparsity"),
 }
 
 

@@ -48,15 +48,15 @@ class DataCurve:
 
   def check(self, data_dir) -> None:
     for recipe in filter(None, (self.recipe, self.beside)):
-      _part(recipe, self.sizes[0], 0, self.settings.keep, data_dir).check(data_dir)
+      _part(_kept(recipe, self.settings.keep, data_dir), self.sizes[0], 0).check(data_dir)
 
   def measure(self, seed: int, run: Run) -> Findings:
     """Trains on each number of examples; what was finished before is not run again."""
     found, seconds = {}, []
     for prefix, recipe in (("", self.recipe), ("beside/", self.beside)):
-      for size in self.sizes if recipe is not None else ():
-        part = _part(recipe, size, seed, self.settings.keep, run.data_dir)
-        its = measured(part, seed, run.child(f"{prefix.replace('/', '_')}{size}"))
+      kept = None if recipe is None else _kept(recipe, self.settings.keep, run.data_dir)
+      for size in () if kept is None else self.sizes:
+        its = measured(_part(kept, size, seed), seed, run.child(f"{prefix.replace('/', '_')}{size}"))
         found[f"{prefix}{size}"] = its.metrics[self.metric]
         seconds.append(its)
     split = self.metric.rpartition("/")[0]
@@ -173,16 +173,22 @@ def _usual_metric(recipe: Experiment | Selection) -> str:
   return f"{split}/{'accuracy' if 'accuracy' in first.task.metrics else 'loss'}"
 
 
-def _part(recipe: Any, size: int, seed: int, keep: str, data_dir) -> Any:
+def _kept(recipe: Any, keep: str, data_dir) -> Any:
+  """The recipe with what stays the same written out: durations in epochs as steps of the whole training set."""
+  if isinstance(recipe, Selection):
+    return dataclasses.replace(recipe, members={n: _kept(member, keep, data_dir) for n, member in recipe.members.items()})
+  epochs = {leaf.path: leaf.value for leaf in leaves(recipe) if isinstance(leaf.value, Duration) and leaf.value.unit == "ep"}
+  if keep == "epochs" or not epochs:
+    return recipe
+  per_epoch = recipe.data.batches_per_epoch(recipe.data.open(data_dir))
+  steps = lambda duration: duration.steps(batch_size=recipe.data.batch_size, steps_per_epoch=per_epoch)
+  return override(recipe, {path: Duration(steps(duration)) for path, duration in epochs.items()})
+
+
+def _part(recipe: Any, size: int, seed: int) -> Any:
   """The recipe with `size` examples, drawn by `seed`."""
   if isinstance(recipe, Selection):
-    return dataclasses.replace(recipe, members={
-        name: _part(member, size, seed, keep, data_dir) for name, member in recipe.members.items()})
-  if keep == "steps":  # durations in epochs are of the whole training set
-    per_epoch = recipe.data.batches_per_epoch(recipe.data.open(data_dir))
-    epochs = {leaf.path: leaf.value for leaf in leaves(recipe) if isinstance(leaf.value, Duration) and leaf.value.unit == "ep"}
-    steps = lambda duration: duration.steps(batch_size=recipe.data.batch_size, steps_per_epoch=per_epoch)
-    recipe = override(recipe, {path: Duration(steps(duration)) for path, duration in epochs.items()})
+    return dataclasses.replace(recipe, members={n: _part(member, size, seed) for n, member in recipe.members.items()})
   if recipe.training.best_metric is None:
     recipe = override(recipe, {"training.evaluate_every": Duration(0)})  # at the end is enough
   train = Nested(source=recipe.data.train, size=size, seed=seed)

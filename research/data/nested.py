@@ -29,10 +29,11 @@ class Nested(Source):
   labels: tuple[str, ...] = ("labels", "label")
 
   def open_all(self, data_dir: str | None) -> Examples:
-    order = _order(self.source, self.seed, self.labels, None if data_dir is None else str(data_dir))
+    data_dir = None if data_dir is None else str(data_dir)
+    order = _order(self.source, self.seed, self.labels, data_dir)
     if not 1 <= self.size <= len(order):
       raise ValueError(f"size={self.size}: must be from 1 to {len(order)}, the examples there are")
-    return Subset(self.source.open(data_dir), order[:self.size])
+    return Subset(_opened(self.source, data_dir), order[:self.size])
 
   def class_names(self, data_dir: str | None) -> tuple[str, ...] | None:
     return self.source.class_names(data_dir)
@@ -41,9 +42,15 @@ class Nested(Source):
     return self.source.files(data_dir)
 
 
+@functools.lru_cache(maxsize=2)
+def _opened(source: Source, data_dir: str | None) -> Examples:
+  """All parts of a source have it open once: a learning curve's, one after the other."""
+  return source.open(data_dir)
+
+
 @functools.lru_cache(maxsize=32)
 def _order(source: Source, seed: int, names: tuple[str, ...], data_dir: str | None) -> np.ndarray:
-  examples, rng = source.open(data_dir), np.random.default_rng(seed)
+  examples, rng = _opened(source, data_dir), np.random.default_rng(seed)
   order = rng.permutation(len(examples))
   labels = _labels(examples, names)
   if labels is None:

@@ -55,10 +55,11 @@ class Chip:
 _FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 _CUBES = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8")
 _GPUS = ("1", "2", "4", "8", "16", "32", "64")
-# Looked up in November 2026 where no other date is given. A chip's links are what its pod's all-reduce is published with, a
-# chip's share of it: for v5e and v6e, of which both are published, that is half of the bidirectional bandwidth.
-_PRICE = "price: Google's list, on demand, US, as in SkyPilot's catalog v8 (006059e)"
-_DOCS = "docs.cloud.google.com/tpu/docs/"
+# Of a bidirectional bandwidth, which is what is published, one direction is half. Where none is, a chip's share of its pod's
+# all-reduce stands for its links: of v5e and v6e both are published, and the two agree.
+_PRICE = "price: Google's list, on demand, US, as in SkyPilot's catalog v8 (006059e, seen in November 2026)"
+_DOCS = "Cloud TPU documentation, November 2026, "
+_SHEET = "data sheet, as quoted in November 2026"
 _LINKS = "a chip's share of the pod's all-reduce bandwidth"
 _AWS = "price: AWS EC2, on demand, US East, an eighth of"
 
@@ -84,13 +85,13 @@ CHIPS: dict[str, Chip] = {
                   dollars=12.00, estimated=("dollars",),
                   source=f"{_DOCS}tpu7x; price: from memory, none was found published by May 2026"),
     "a100": _gpu("A100-SXM4-80GB", 79.26, 156e12, 19.5e12, 300e9, 400, 3.431,
-                 f"NVIDIA A100 data sheet; {_AWS} p4de.24xlarge, 2026-11-09"),
+                 f"NVIDIA A100 {_SHEET}; {_AWS} p4de.24xlarge, 2026-11-09"),
     "a100_40": _gpu("A100-SXM4-40GB", 39.42, 156e12, 19.5e12, 300e9, 400, 2.745,
-                    f"NVIDIA A100 data sheet; {_AWS} p4d.24xlarge, 2026-11-09"),
+                    f"NVIDIA A100 {_SHEET}; {_AWS} p4d.24xlarge, 2026-11-09"),
     "h100": _gpu("H100 80GB HBM3", 79.11, 494.5e12, 67e12, 450e9, 700, 6.88,
-                 f"NVIDIA H100 data sheet; {_AWS} p5.48xlarge, 2026-11-09"),
+                 f"NVIDIA H100 {_SHEET}; {_AWS} p5.48xlarge, 2026-11-09"),
     "h200": _gpu("H200", 141.0, 494.5e12, 67e12, 450e9, 700, 7.912,
-                 f"NVIDIA H200 data sheet; {_AWS} p5en.48xlarge, 2026-08-06"),
+                 f"NVIDIA H200 {_SHEET}; {_AWS} p5en.48xlarge, 2026-08-06"),
     "b200": _gpu("B200", 178.36, 1100e12, 40e12, 900e9, 1000, 14.24,
                  f"NVIDIA Blackwell architecture brief, HGX B200 at 1000 W, 2024; {_AWS} p6-b200.48xlarge, 2026-06"),
     "cpu": Chip(platform="cpu", kind=""),

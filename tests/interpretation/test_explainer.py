@@ -123,7 +123,8 @@ def test_views_are_explained_by_their_share_in_the_mean(captum):
   views, _, its = explainer(
       cnn.Config(channels=(4, 6), kernels=(3, 3), strides=(1, 2), paddings=(1, 1), widths=(10,)),
       Classification(num_classes=5, view_mean="logit"),
-      {"inputs": jnp.stack([case.batch["inputs"], mirrored], 1), "mask": jnp.ones(4)}, baseline=0.25, params=weights[0], cells=4)
+      {"inputs": jnp.stack([case.batch["inputs"], mirrored], 1), "mask": jnp.ones(4)}, baseline=0.25, params=weights[0],
+      cells=4)
   its = dataclasses.replace(its, targets=case.targets)
   other = dataclasses.replace(case, batch={**case.batch, "inputs": mirrored})
   height = theirs["x"].shape[1]

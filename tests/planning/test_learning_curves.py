@@ -12,7 +12,7 @@ from research.config import ConfigError, Duration
 from research.data.nested import Nested
 from research.data.sources import Digits
 from research.experiment import Comparison
-from research.learning_curve import DataCurve, _part, data_curve
+from research.learning_curve import DataCurve, _kept, _part, data_curve
 from research.planning import curve_forms, learning_curves
 from research.planning.settings import LearningCurve
 from research.studies.base import Findings
@@ -92,9 +92,19 @@ def test_parts_are_nested_and_keep_the_shares_of_classes():
 
 def test_a_part_takes_the_steps_of_the_whole_or_its_own_epochs():
   recipe = quickstart.digits()
-  assert _part(recipe, 100, 0, "steps", None).training.steps == Duration(30 * 20)
-  assert _part(recipe, 100, 0, "epochs", None).training.steps == Duration(30, "ep")
-  assert _part(recipe, 100, 0, "steps", None).data.train == Nested(source=recipe.data.train, size=100, seed=0)
+  assert _kept(recipe, "steps", None).training.steps == Duration(30 * 20)
+  assert _kept(recipe, "epochs", None).training.steps == Duration(30, "ep")
+  assert _part(recipe, 100, 0).data.train == Nested(source=recipe.data.train, size=100, seed=0)
+
+
+def test_all_parts_have_the_training_data_open_once(monkeypatch):
+  opened, real = [], Digits.open_all
+  monkeypatch.setattr(Digits, "open_all", lambda self, data_dir: opened.append(self) or real(self, data_dir))
+  source = Digits(split="train", limit=600)  # no other test has it open
+  for size in (100, 200, 400):
+    for seed in (0, 1):
+      assert len(Nested(source=source, size=size, seed=seed).open(None)) == size
+  assert opened == [source]
 
 
 def test_what_cannot_have_a_learning_curve_is_one_line():

@@ -43,7 +43,8 @@ def test_an_explanation_asks_for_each_label_where_it_begins():
   asked = [[(int(t), int(row[t])) for q, row in enumerate(of) for t in np.flatnonzero(row >= 0) if t == q] for of in targets]
   assert asked == [[(1, 1), (4, 2)], [(0, 1), (2, 1)], [], [(0, 1), (1, 2)]]  # frame and label
   assert (targets >= 0).sum() == 6 == (against >= 0).sum()  # nothing in any other frame
-  np.testing.assert_allclose(jax.jit(task.scores)(FRAMES, targets[:, 1]), [0, 0, 0, FRAMES.logits[3, 1, 2]])
+  np.testing.assert_allclose(jax.jit(task.scores)(FRAMES, targets[:, 1]),
+                             [FRAMES.logits[0, 1, 1], 0, 0, FRAMES.logits[3, 1, 2]])
   np.testing.assert_allclose(jax.jit(task.scores)(FRAMES, against[:, 0])[1], np.sort(FRAMES.logits[1, 0])[-2])
 
 
