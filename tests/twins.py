@@ -10,6 +10,7 @@ from research.data.chosen import Chosen
 from research.data.examples import Columns
 from research.data.glued import Glued, wav
 from research.data.image_folder import ImageFolder
+from research.data.list_ops import ListOps
 from research.data.prepared import Prepared
 from research.data.sources import JSONL, Arrays, Records, Source
 from research.data.speech import CommonVoice, LibriSpeech, PackedFrames
@@ -194,6 +195,8 @@ def _of(source, *, num_classes, num, side, seed=0):
       return Tones(num=num, seed=seed)
     case PackedFrames():
       return Tones(num=num, frames=(source.name, 13), seed=seed)
+    case ListOps():  # its own twin, of short lists
+      return dataclasses.replace(source, sizes=(num, 64, 64), max_depth=3, max_args=4, lengths=(3, 30))
     case JSONL():
       return Sentences(num=num, num_classes=num_classes, seed=seed)
     case TextFile():  # long enough for any window
