@@ -225,7 +225,7 @@ def test_what_is_exported_is_what_was_loaded_bit_for_bit(name, tmp_path):
     np.testing.assert_array_equal(a, b, strict=True)
 
 
-@pytest.mark.parametrize("file", ["keras_vgg16.h5", "keras_resnet50.weights.h5"])
+@pytest.mark.parametrize("file", ["keras_vgg16.h5", pytest.param("keras_resnet50.weights.h5", marks=pytest.mark.heavy)])
 def test_keras_files_exported_and_read_again(file, tmp_path):
   name = file.partition(".")[0]
   config = KERAS_RESNET if "resnet" in file else vgg.vgg16(channels=(2, 2, 4, 8, 8), widths=(64, 64))

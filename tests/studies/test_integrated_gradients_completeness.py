@@ -13,6 +13,7 @@ from experiments import integrated_gradients_completeness
 from research import config, paper
 
 
+@pytest.mark.heavy
 def test_the_gap_closes_and_black_pixels_get_nothing():
   study = config.override(integrated_gradients_completeness.experiment(),
                           {"epochs": 2, "num_images": 10, "num_steps": (1, 20, 50)})

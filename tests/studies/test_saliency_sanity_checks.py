@@ -30,6 +30,7 @@ def run():
   return study, saved, study.measure(0, saved)
 
 
+@pytest.mark.heavy
 def test_correlation_is_one_with_itself_and_zero_with_noise(run):
   _, _, found = run
   for series in found.figures[0].series:
@@ -39,12 +40,14 @@ def test_correlation_is_one_with_itself_and_zero_with_noise(run):
   assert found.metrics["memorised"] < 0.5  # two epochs are not enough, and the criterion would say so
 
 
+@pytest.mark.heavy
 def test_the_gradient_forgets_and_the_input_s_mask_stays(run):
   _, _, found = run
   assert found.metrics["gradient_reinitialised"] < 0.4 < found.metrics["gradient_x_input_reinitialised"]
   assert found.metrics["masked_noise"] > 0.5
 
 
+@pytest.mark.heavy
 def test_every_net_has_maps_of_its_own_and_an_interrupted_run_gives_the_same(run):
   study, saved, found = run
   assert list(saved.parts) == ["trained", "head", "layers/0", "convolutions/1", "convolutions/0", "random labels"]
@@ -58,6 +61,7 @@ def test_every_net_has_maps_of_its_own_and_an_interrupted_run_gives_the_same(run
   assert study.measure(0, again).metrics == found.metrics
 
 
+@pytest.mark.heavy
 def test_what_is_measured_is_what_is_targeted(run):
   study, _, found = run
   assert {t.metric for t in study.targets} <= set(found.metrics)
