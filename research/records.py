@@ -108,20 +108,28 @@ def read_all(folder: pathlib.Path = FOLDER) -> dict[str, dict]:
   return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
 
 
-def table(records: dict[str, dict], experiments: dict[str, Any]) -> str:
+def read_deviating(folder: pathlib.Path = FOLDER) -> dict[str, dict]:
+  """By experiment, committed records of runs that deviated from it: shorter ones, as a rule."""
+  return {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("*/deviating.json"))}
+
+
+def table(records: dict[str, dict], experiments: dict[str, Any], deviating: dict[str, dict]) -> str:
   """The results as a Markdown table: a row an experiment, its first targets beside what was measured.
 
-  A record whose settings are no longer the experiment's is listed as older, an experiment without a record as not run.
+  A record whose settings are no longer the experiment's is listed as older; an experiment without a record as not run, or with
+  what a run measured that deviated from it.
   """
+  records = {**deviating, **records}
   rows = ["| experiment | paper | verdict | what was measured | cost |", "| --- | --- | --- | --- | --- |"]
   for name, experiment in sorted(experiments.items()):
     if name in records:
       record = records[name]
       cells = [_cell(t) for t in record["targets"] if not t["control"] or t["verdict"] == "MISSED"]
-      older = "" if record["config_hash"] == config_hash(experiment) else " (older settings)"
+      older = "" if record["deviations"] or record["config_hash"] == config_hash(experiment) else " (older settings)"
       seeds = ", ".join(map(str, record["seeds"]))
       paper, verdict = record["paper"], f"**{record['verdict']}**{older}"
       cost = f"{record['seconds']['total']:.0f} s, {record['device']} ({record['cpu']}), seeds {seeds}"
+      cost += "".join(f"; {deviation}" for deviation in record["deviations"])
     else:
       cells = [f"{t.metric}: {t.published:g} published" for t in experiment.targets if t.published is not None]
       paper, verdict, cost = dataclasses.asdict(experiment.paper), f"{Verdict.NOT_RUN}", ""
@@ -140,7 +148,7 @@ def _cell(row: dict) -> str:
   return f"{row['metric'].replace('|', '¦')} {value}{interval} (criterion {row['criterion']}{published}{verdict})"
 
 
-def with_table(readme: str, records: dict[str, dict], experiments: dict[str, Any]) -> str:
+def with_table(readme: str, records: dict[str, dict], experiments: dict[str, Any], deviating: dict[str, dict]) -> str:
   """The README with its results table made anew."""
   before, rest = readme.split(_BEGIN)
-  return f"{before}{_BEGIN}\n{table(records, experiments)}\n{_END}{rest.split(_END)[1]}"
+  return f"{before}{_BEGIN}\n{table(records, experiments, deviating)}\n{_END}{rest.split(_END)[1]}"

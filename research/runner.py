@@ -183,14 +183,17 @@ def check_gradients(experiment, seed: int, data_dir) -> int:
 def record(name, folder_flag) -> int:
   """Copies the newest finished run's record into the repository and makes the README's table anew."""
   result = workdir.read_json(workdir.for_reading(name, folder_flag) / "record.json")
-  if result["deviations"]:
-    raise ConfigError(f"this run deviates from the recipe ({'; '.join(result['deviations'])}); it is no record of it")
   if math.isnan(result["seconds"]["total"]) or result["git"].endswith("+"):
     say("note: the code of this run was not committed (its git hash ends in +)")
-  path = epath.Path(records.FOLDER) / f"{result['experiment']}.json"  # a learning curve's is NAME/learning_curve.json
+  kept = result["experiment"]  # a learning curve's is NAME/learning_curve
+  if result["deviations"]:
+    say(f"note: this run deviates from the recipe ({'; '.join(result['deviations'])}); it is kept as no record of it, beside")
+    kept = f"{kept}/deviating"
+  path = epath.Path(records.FOLDER) / f"{kept}.json"
   path.parent.mkdir(exist_ok=True)
   workdir.write_json(path, result)
   readme = epath.Path(records.FOLDER).parent.parent / "README.md"
-  workdir.write_text(readme, records.with_table(readme.read_text(), records.read_all(), command_line.load_all()))
-  print(f"experiments/records/{result['experiment']}.json", file=sys.stdout)
+  workdir.write_text(readme, records.with_table(
+      readme.read_text(), records.read_all(), command_line.load_all(), records.read_deviating()))
+  print(f"experiments/records/{kept}.json", file=sys.stdout)
   return 0
