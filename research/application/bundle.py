@@ -73,13 +73,13 @@ def write(contents: Contents, settings: Export, folder: pathlib.Path) -> None:
   application, weights = contents.application, store(contents.params, contents.buffers, settings.weights)
   safetensors_file.write(epath.Path(folder) / "weights.safetensors", weights, {}, digest=False)
   (folder / "functions").mkdir()
-  features = {name: _feature(contents.features[name], name in application.lengths[0]) for name in application.features}
+  features = _features(contents)
   answer, entries = functions.answering(contents.network, contents.task, application), []
   name = application.explained if settings.explain else None
   tokens = name is not None and contents.host.modality == "text"
   for number, lengths in enumerate(application.lengths):
     entry = {"answer": f"functions/answer_{number}.stablehlo"}
-    batch = _spec(features, lengths, application.options)
+    batch = batch_of_one(contents, lengths)
     (folder / entry["answer"]).write_bytes(functions.exported(answer, weights, batch))
     if name is not None:
       entry["explain"] = f"functions/explain_{number}.stablehlo"
@@ -106,10 +106,10 @@ def write(contents: Contents, settings: Export, folder: pathlib.Path) -> None:
       "made": {"jax": jax.__version__}})
 
 
-def seal(contents: Contents, seen: dict[str, Any], folder: pathlib.Path) -> None:
-  """Adds what the gate saw, and the model card."""
+def seal(contents: Contents, seen: dict[str, Any], also: dict[str, dict[str, Any]], folder: pathlib.Path) -> None:
+  """Adds what the gate saw, of other formats by name too, and the model card."""
   spec = json.loads((folder / "bundle.json").read_text())
-  spec |= {"gate": seen}
+  spec |= {"gate": seen, "also": also}
   (folder / "MODEL_CARD.md").write_text(card({**spec, "labels": contents.application.labels}, contents.facts), encoding="utf-8")
   _write_spec(folder, spec)
 
@@ -132,6 +132,11 @@ def place(source: pathlib.Path, target: epath.Path) -> None:
     old.rmtree()
 
 
+def _features(contents: Contents) -> dict[str, dict[str, Any]]:
+  application = contents.application
+  return {name: _feature(contents.features[name], name in application.lengths[0]) for name in application.features}
+
+
 def _feature(feature: Feature, ragged: bool) -> dict[str, Any]:
   """Ragged also where training had windows of one length and an application has prompts of any."""
   shape = feature.shape[1:] if ragged and not feature.ragged else feature.shape
@@ -143,15 +148,14 @@ def _option(option: Option) -> dict[str, Any]:
   return {"type": type(option.default).__name__, **fields}
 
 
-def _spec(features: Mapping[str, Mapping[str, Any]], lengths: Mapping[str, int],
-          options: Mapping[str, Option]) -> dict[str, jax.ShapeDtypeStruct]:
-  """A batch of one, as the runtime makes it."""
+def batch_of_one(contents: Contents, lengths: Mapping[str, int]) -> dict[str, jax.ShapeDtypeStruct]:
+  """A batch of one as the runtime makes it, of one of the application's lengths."""
   spec = {"mask": ((), "float32"), "index": ((), "int32")}
-  for name, about in features.items():
+  for name, about in _features(contents).items():
     spec[name] = ((lengths[name], *about["shape"]) if about["ragged"] else tuple(about["shape"]), about["dtype"])
     if about["ragged"]:
       spec[f"{name}_length"] = ((), "int32")
-  spec |= {name: ((), option.dtype) for name, option in options.items() if option.dtype is not None}
+  spec |= {name: ((), option.dtype) for name, option in contents.application.options.items() if option.dtype is not None}
   return {name: jax.ShapeDtypeStruct((1, *shape), np.dtype(dtype)) for name, (shape, dtype) in spec.items()}
 
 

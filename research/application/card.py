@@ -48,7 +48,11 @@ def card(spec: Mapping[str, Any], facts: Facts) -> str:
             f"- {facts.made}", "", "## How it was checked", "",
             f"{gate['examples']} examples of the split {gate['split']}, from file to answer, beside the live model: numbers "
             f"differ by at most {gate['largest_difference']:.2g}, whole numbers (tokens) are equal in {gate['same_tokens']}; "
-            f"{gate['metric']} {gate['live']:.4f} live, {gate['bundle']:.4f} here.", "", "## Explanations", ""]
+            f"{gate['metric']} {gate['live']:.4f} live, {gate['bundle']:.4f} here."]
+  lines += [f"- `formats/{name}/`, run by its own runtime, likewise: at most {seen['largest_difference']:.2g}, equal in "
+            f"{seen['same_tokens']}; {seen['metric']} {seen['bundle']:.4f}. It answers only, and reads what `Bundle.batch` of "
+            "runtime.py makes of inputs" for name, seen in spec["also"].items()]
+  lines += ["", "## Explanations", ""]
   method = spec["explains"]["method"] if spec["explains"] else None
   lines += [f"By {method}." if method else "None."]
   lines += [f"- {name}: {value}" for name, value in facts.faithfulness.items()]

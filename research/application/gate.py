@@ -32,7 +32,8 @@ class Examples:
   raw: Mapping[str, Any]
 
 
-def compare(bundle: Bundle, live: Callable, application: Application, examples: Examples, *, max_loss: float) -> dict[str, Any]:
+def compare(bundle: Bundle, live: Callable, application: Application, examples: Examples, *, max_loss: float,
+            answering: Callable[[Sequence[Prepared]], dict] | None = None, what: str = "its") -> dict[str, Any]:
   """Compares a bundle that was loaded from its folder with the live model.
 
   Args:
@@ -41,6 +42,8 @@ def compare(bundle: Bundle, live: Callable, application: Application, examples: 
     application: what is compared.
     examples: of an evaluation.
     max_loss: by how much the metric may be worse where weights have fewer bits; equal answers are asked for otherwise.
+    answering: in place of the bundle's own `arrays`: of another format.
+    what: "its" answers, or "its onnx" ones, for an error.
 
   Returns:
     What was seen, as JSON values.
@@ -53,7 +56,7 @@ def compare(bundle: Bundle, live: Callable, application: Application, examples: 
   answers: dict[str, list[dict]] = {"bundle": [{}] * num, "live": [{}] * num}
   for shape in sorted({item.shape for item in prepared}):
     at = [i for i, item in enumerate(prepared) if item.shape == shape]
-    ours = _whole(bundle, [prepared[i] for i in at])
+    ours = _whole(answering or bundle.arrays, [prepared[i] for i in at], bundle.spec["batch_sizes"][-1])
     theirs = live(_batch(bundle, examples.features, prepared, at, shape))
     for name, array in theirs.items():
       if np.issubdtype(array.dtype, np.floating):
@@ -71,17 +74,16 @@ def compare(bundle: Bundle, live: Callable, application: Application, examples: 
   seen |= {"metric": metric, "live": float(before), "bundle": float(after)}
   storage = bundle.spec["weights"]
   if storage == "float32" and not (largest <= TOLERANCE and same.all()):
-    raise GateError(f"no bundle was made: on {num} examples its answers differ from the live model's by {largest:.2g} (allowed "
-                    f"is {TOLERANCE:g}), {num - int(same.sum())} of them in whole numbers")
+    raise GateError(f"no bundle was made: on {num} examples {what} answers differ from the live model's by {largest:.2g} "
+                    f"(allowed is {TOLERANCE:g}), {num - int(same.sum())} of them in whole numbers")
   if not before - after <= max_loss:
     raise GateError(f"no bundle was made: with weights as {storage} {metric} falls from {before:.4f} to {after:.4f} on {num} "
                     f"examples; export.max_loss={max_loss:g} is allowed")
   return seen
 
 
-def _whole(bundle: Bundle, prepared: Sequence[Prepared]) -> dict[str, np.ndarray]:
-  size = bundle.spec["batch_sizes"][-1]
-  parts = [bundle.arrays(prepared[first:first + size]) for first in range(0, len(prepared), size)]
+def _whole(answering: Callable[[Sequence[Prepared]], dict], prepared: Sequence[Prepared], size: int) -> dict[str, np.ndarray]:
+  parts = [answering(prepared[first:first + size]) for first in range(0, len(prepared), size)]
   return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

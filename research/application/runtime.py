@@ -23,6 +23,7 @@ bundles of several versions, and the `research` that made them, live side by sid
   explains      null, or {"method"}: whether `explain` is there
   weights       float32, bfloat16 or int8: how they are stored
   gate          what was compared with the live model, and what came of it
+  also          likewise of each other format in `formats/`, by name; their files read what `batch` makes
   files         digest and size of every other file
 
 Answers, one for each input:
@@ -188,7 +189,7 @@ class Bundle:
     """What the device says of as many inputs of one shape as the largest batch size, before words are made of it."""
     shape, num = inputs[0].shape, len(inputs)
     size = next(size for size in self.spec["batch_sizes"] if size >= num)
-    found = self._function(shape, size)(self._weights, self._batch(inputs, shape, size))
+    found = self._function(shape, size)(self._weights, self.batch(inputs, size))
     return {name: array[:num] for name, array in jax.device_get(found).items()}
 
   def explain(self, prepared: Prepared, target: str | int | None = None) -> dict:
@@ -215,7 +216,7 @@ class Bundle:
     if target is not None and not 0 <= target < len(labels or ()):
       raise BadInput(f"target={target}: must be from 0 to {len(labels or ()) - 1}")
     function = self._function(prepared.shape, 1, explain=True)
-    found = function(self._weights, self._batch([prepared], prepared.shape, 1), np.int32(-1 if target is None else target))
+    found = function(self._weights, self.batch([prepared], 1), np.int32(-1 if target is None else target))
     parts, length, number = (np.asarray(x) for x in jax.device_get(found))
     return {"map": parts[:length].tolist(), **self._answer.parts(prepared.features), **self.spec["explains"],
             **({"label": labels[int(number)]} if labels else {})}
@@ -228,9 +229,9 @@ class Bundle:
     explained = shapes if self.spec["explains"] is not None else ()
     return [*found, *(functools.partial(self._function, shape, 1, explain=True) for shape in explained)]
 
-  def _batch(self, inputs: Sequence[Prepared], shape: int, size: int) -> dict[str, np.ndarray]:
-    """(size, ...) of each feature; rows that only fill the batch repeat the first input."""
-    num, lengths, batch = len(inputs), self.spec["lengths"][shape], {}
+  def batch(self, inputs: Sequence[Prepared], size: int) -> dict[str, np.ndarray]:
+    """What the device is given for inputs of one shape: (size, ...) of each feature; rows that only fill repeat the first."""
+    num, lengths, batch = len(inputs), self.spec["lengths"][inputs[0].shape], {}
     rows = [*inputs, *[inputs[0]] * (size - num)]
     for name, about in self.spec["features"].items():
       if name in lengths:
@@ -256,7 +257,7 @@ class Bundle:
           nothing = {name: np.zeros((1, *about["shape"]) if about["ragged"] else about["shape"], about["dtype"])
                      for name, about in features.items()}
           like = Prepared(nothing, shape, {name: about["default"] for name, about in options.items()}, {})
-          arguments = (self._weights, self._batch([like], shape, size), *([np.int32(0)] if explain else []))
+          arguments = (self._weights, self.batch([like], size), *([np.int32(0)] if explain else []))
           self._compiled[key] = jax.jit(exported.call).lower(*arguments).compile()
     return self._compiled[key]
 
@@ -313,14 +314,14 @@ def digest(spec: dict) -> str:
 
 
 def _read(folder: pathlib.Path, name: str, expected: str, size: int) -> bytes:
-  """A file that is what it was; weights are only looked through, as they are mapped into memory later."""
+  """A file that is what it was. Weights, which are mapped into memory later, and what others run are only looked through."""
   total, parts, seen = hashlib.sha256(), [], 0
   try:
     with (folder / name).open("rb") as file:
       while block := file.read(2**22):
         total.update(block)
         seen += len(block)
-        if not name.endswith(".safetensors"):
+        if not name.endswith(".safetensors") and not name.startswith("formats/"):
           parts.append(block)
   except OSError as error:
     raise BundleError(f"{folder}: {name} cannot be read ({error.strerror})") from None

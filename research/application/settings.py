@@ -17,6 +17,7 @@ class Export:
     num_examples: the gate's, spread evenly over the split.
     batch_sizes: what is compiled, rising.
     explain: whether the explanation is exported too, where the task has one.
+    also: formats of other runtimes in which the answer is written too, without the explanation; each passes the same gate.
   """
 
   weights: Literal["float32", "bfloat16", "int8"] = "float32"
@@ -25,8 +26,13 @@ class Export:
   num_examples: int = 64
   batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
   explain: bool = True
+  also: tuple[Literal["saved_model", "tflite", "onnx"], ...] = ()
 
   def __post_init__(self):
+    if len(set(self.also)) < len(self.also):
+      raise ConfigError(f"export.also={self.also}: names a format twice")
+    if self.also and self.weights != "float32":
+      raise ConfigError(f"export.also={self.also}: other formats hold float32 weights, not export.weights={self.weights}")
     if self.num_examples < 1:
       raise ConfigError(f"export.num_examples={self.num_examples}: must be 1 or more")
     if self.max_loss < 0:

@@ -1,5 +1,6 @@
 """The mode export: a trained network becomes a bundle, once the gate has seen that it answers alike."""
 
+import functools
 import pathlib
 import tempfile
 from typing import Any
@@ -8,8 +9,9 @@ import jax
 import numpy as np
 from etils import epath
 
-from research.application import bundle, runtime
+from research.application import also, bundle, runtime
 from research.application.card import Facts
+from research.application.formats.program import programs
 from research.application.functions import answered
 from research.application.gate import Examples, compare
 from research.application.host import Host, host
@@ -19,17 +21,18 @@ from research.data.intake import Intake
 from research.data.loading import Loader
 from research.features import Features
 from research.modes.base import Context
+from research.modes.facts import facts_of
 from research.preprocessing.transform import apply
 from research.tasks.application import Application, Given
 from research.trained import Trained
 from research.training.progress import say
-from research.workdir import read_json
 
 
 def run(context: Context, settings: Export) -> int:
+  also.check_installed(settings.also)
   trained = context.trained()
   name = "/".join(filter(None, (context.name, context.member)))
-  export(trained, settings, name, _facts(context, trained))
+  export(trained, settings, name, facts_of(context, trained))
   return 0
 
 
@@ -44,7 +47,8 @@ def export(trained: Trained, settings: Export, name: str, facts: Facts) -> epath
 
   Raises:
     ConfigError: the task or the data are none of an application.
-    GateError: the bundle does not answer as the network does.
+    GateError: the bundle, or what is written in another format, does not answer as the network does.
+    FormatError: another format cannot hold the network.
   """
   split = settings.split or next(iter(trained.opened.evaluation))
   if split not in trained.opened.evaluation:
@@ -53,17 +57,24 @@ def export(trained: Trained, settings: Export, name: str, facts: Facts) -> epath
   with tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
     contents, intake = _contents(trained, split, name, facts, folder)
+    also.check_possible(settings.also, contents.application)
     bundle.write(contents, settings, folder)
     examples = _examples(trained, contents, intake, split, settings.num_examples, folder)
     live = jax.jit(lambda params, buffers, batch: answered(
         trained.network.bind(params, buffers), trained.network.see(batch), trained.task, contents.application))
-    seen = compare(runtime.load(folder), lambda batch: jax.device_get(live(trained.params, trained.buffers, batch)),
-                   contents.application, examples, max_loss=settings.max_loss)
-    bundle.seal(contents, {**seen, "split": split}, folder)
+    loaded = runtime.load(folder)
+    judged = functools.partial(
+        compare, loaded, lambda batch: jax.device_get(live(trained.params, trained.buffers, batch)), contents.application,
+        examples, max_loss=settings.max_loss)
+    seen, others = judged(), {}
+    for form in settings.also:
+      also.write(form, programs(contents), folder)
+      others[form] = judged(answering=also.answering(form, loaded), what=f"its {form}")
+    bundle.seal(contents, {**seen, "split": split}, others, folder)
     bundle.place(folder, target)
-  say(f"gate: {seen['examples']} examples of {split}, largest difference {seen['largest_difference']:.2g}, whole numbers "
-      f"equal in {seen['same_tokens']}, {seen['metric']} {seen['live']:.4f} live, {seen['bundle']:.4f} exported "
-      f"({settings.weights})")
+  for form, found in {settings.weights: seen, **others}.items():
+    say(f"gate: {found['examples']} examples of {split}, largest difference {found['largest_difference']:.2g}, whole numbers "
+        f"equal in {found['same_tokens']}, {found['metric']} {found['live']:.4f} live, {found['bundle']:.4f} exported ({form})")
   say(f"bundle: {target}")
   return target
 
@@ -116,31 +127,3 @@ def _examples(trained: Trained, contents: bundle.Contents, intake: Intake, split
   else:  # windows of a text: a prompt is what an intake makes of one, not an example of the evaluation
     features = apply([transform.at(folder) for transform in way.transforms], {way.field: inputs}, None)
   return Examples(inputs=inputs, features=features, raw=opened.raw(at))
-
-
-def _facts(context: Context, trained: Trained) -> Facts:
-  record = next((read_json(folder / "record.json") for folder in [trained.run.folder, *trained.run.folder.parents]
-                 if (folder / "record.json").exists()), None)
-  experiment, targets = context.experiment, []
-  for row in record["targets"] if record else ():
-    value = "not run" if row["value"] is None else f"{row['value']:.4g}"
-    targets.append(f"{row['metric']} {value}, asked {row['criterion']}: {row['verdict']}")
-  paper = getattr(experiment, "paper", None)
-  train = trained.opened.train
-  made = f"jax {jax.__version__}" + (f", commit {record['git']}, {record['device']}, {record['date']}" if record else "")
-  return Facts(
-      summary=context.summary, paper=f"{paper.authors}, {paper.year}: {paper.title}, {paper.url}" if paper else None,
-      verdict=record["verdict"] if record else None, targets=targets, deviations=record["deviations"] if record else (),
-      licence=None, faithfulness=_faithfulness(trained), made=made,
-      num_params=sum(leaf.size for leaf in jax.tree.leaves(trained.params)),
-      trained_on="no data" if train is None else f"{len(train):,} examples of {type(trained.data.train).__name__}")
-
-
-def _faithfulness(trained: Trained) -> dict[str, str]:
-  """What the mode explain found out about explanations of this network, where it was run."""
-  path = trained.run.folder / "explain" / "explain.json"
-  if not path.exists():
-    return {}
-  measures = ("insertion", "deletion", "mu_fidelity")
-  return {method: ", ".join([found.get("verdict", "not judged"), *(f"{name} {found[name]['mean']:+.3f}" for name in measures)])
-          for method, found in read_json(path)["methods"].items()}
