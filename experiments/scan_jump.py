@@ -1,4 +1,4 @@
-"""Lake, Baroni 2018, SCAN's jump split: who learned "jump" and "walk twice" does not know "jump twice": 0.08 %. NOT RUN yet.
+"""Lake, Baroni 2018, SCAN's jump split: who learned "jump" and "walk twice" does not know "jump twice": 0.08 %.
 
   python launch.py --experiment=scan_jump --data_dir=DATA
 
