@@ -4,8 +4,8 @@ Wu, Kong, Bi, Li, Kao 2021, the text-only baseline: 41.02 BLEU of tokens on test
 
   python launch.py --experiment=multi30k_tiny --data_dir=DATA
 
-3 hours on 2 CPU cores, minutes on a GPU; needs the extra `translation`. Expected: 41.0, lower case, beam 5, the mean of the last
-ten checkpoints; sacreBLEU's BLEU and chrF beside it. With --training.steps=2200 (2.4 hours of one core): 36.6, not comparable.
+3 hours on 2 CPU cores, minutes on a GPU; needs the extra `translation`. Expected: 41.0, lower case, beam 5, the mean of ten
+checkpoints; sacreBLEU's BLEU and chrF beside it. With --training.steps=2200 (2.4 hours of one core): 36.6, not comparable.
 """
 
 from research.config import Duration

@@ -100,6 +100,7 @@ def run(state: TrainState, step_function: Callable, batches: Batches, schedule: 
 
   def save(*, passing: bool) -> None:
     nonlocal saved
+    jax.block_until_ready(state.params)  # steps that are on their way are no saving
     count_seconds()
     begin = time.monotonic()
     callbacks.save(step, state, {"evaluated": evaluated, "stop": stop, "data": batches.state()}, passing)
@@ -118,6 +119,7 @@ def run(state: TrainState, step_function: Callable, batches: Batches, schedule: 
         stop = stop or flush()
     if evaluated != step and step and (due(schedule.evaluate) or (schedule.evaluate and stop)):
       stop = stop or flush()
+      jax.block_until_ready(state.params)
       begin = time.monotonic()
       try:
         stop = callbacks.evaluate(step, state) or stop
