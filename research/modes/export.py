@@ -67,8 +67,9 @@ def export(trained: Trained, settings: Export, name: str, facts: Facts) -> epath
         compare, loaded, lambda batch: jax.device_get(live(trained.params, trained.buffers, batch)), contents.application,
         examples, max_loss=settings.max_loss)
     seen, others = judged(), {}
+    made = programs(contents) if settings.also else []
     for form in settings.also:
-      also.write(form, programs(contents), folder)
+      also.write(form, made, folder)
       others[form] = judged(answering=also.answering(form, loaded), what=f"its {form}")
     bundle.seal(contents, {**seen, "split": split}, others, folder)
     bundle.place(folder, target)

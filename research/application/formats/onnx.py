@@ -14,7 +14,7 @@ import jax.extend
 import jax.numpy as jnp
 import numpy as np
 
-from research.application.formats.program import Program, rows
+from research.application.formats.program import Program, files, rows
 
 NEEDS = ("jax2onnx", "onnxruntime")
 CANNOT = dict.fromkeys(("text-to-text", "text-generation"), "jax2onnx knows no random keys, which the loop of decoding carries")
@@ -37,10 +37,9 @@ def load(folder: pathlib.Path) -> Callable[[int, Mapping[str, np.ndarray]], dict
   """(number of the program, inputs among others by name) -> outputs by name, by ONNX Runtime, row for row."""
   import onnxruntime
 
-  paths = [folder / f"answer_{number}.onnx" for number in range(len(list(folder.glob("answer_*.onnx"))))]
   options = onnxruntime.SessionOptions()
   options.log_severity_level = 3  # errors; it warns of every constant that nothing reads
-  sessions = [onnxruntime.InferenceSession(path, options) for path in paths]
+  sessions = [onnxruntime.InferenceSession(path, options) for path in files(folder, ".onnx")]
 
   def run(number, given):
     session = sessions[number]

@@ -1,6 +1,7 @@
 """What other file formats are made of: a bundle's answer, its weights, and what of a batch it reads."""
 
 import dataclasses
+import pathlib
 import unittest.mock
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -60,6 +61,11 @@ def plain(exported: jax_export.Exported) -> jax_export.Exported:
     passmanager.PassManager.parse(passes).run(module.operation)
     serialized = stablehlo.serialize_portable_artifact(module, _VERSION)
   return dataclasses.replace(exported, mlir_module_serialized=serialized)
+
+
+def files(folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
+  """A format's files, each program's in its place."""
+  return [folder / f"answer_{number}{suffix}" for number in range(len(list(folder.glob(f"answer_*{suffix}"))))]
 
 
 def rows(answer: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]],

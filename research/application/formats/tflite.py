@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax import export as jax_export
 
-from research.application.formats.program import Program, plain, rows
+from research.application.formats.program import Program, files, plain, rows
 
 NEEDS = ("litert_converter", "ai_edge_litert")
 CANNOT = dict.fromkeys(("text-to-text", "text-generation"), "LiteRT's converter writes no loops, and decoding is one")
@@ -45,8 +45,7 @@ def load(folder: pathlib.Path) -> Callable[[int, Mapping[str, np.ndarray]], dict
   """(number of the program, inputs among others by name) -> outputs by name, by LiteRT's interpreter, row for row."""
   from ai_edge_litert.interpreter import Interpreter
 
-  paths = [folder / f"answer_{number}.tflite" for number in range(len(list(folder.glob("answer_*.tflite"))))]
-  interpreters = [Interpreter(model_path=str(path)) for path in paths]  # runners do not keep them alive
+  interpreters = [Interpreter(model_path=str(path)) for path in files(folder, ".tflite")]  # runners do not keep them alive
 
   def run(number, given):
     runner = interpreters[number].get_signature_runner(_SIGNATURE)
