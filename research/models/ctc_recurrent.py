@@ -33,7 +33,7 @@ class Config:
     activation: after each convolution.
     cell: of the recurrent layers.
     width: units of each direction of a layer.
-    num_layers: recurrent layers.
+    num_layers: recurrent layers; with 0 no output knows more than its convolutions see.
     dropout: rate, before each recurrent layer and before the head.
   """
 
@@ -50,9 +50,9 @@ class Config:
     if not len(self.channels) == len(self.kernels) == len(self.strides) or not all(k % 2 for k in self.kernels):
       raise ConfigError(f"channels={self.channels}, kernels={self.kernels}, strides={self.strides}: must be as many of each, "
                         "and the kernels odd")
-    if min(self.width, self.num_layers, *self.channels, *self.strides) < 1:
-      raise ConfigError(f"width={self.width}, num_layers={self.num_layers}, channels={self.channels}, strides={self.strides}: "
-                        "must be 1 or more")
+    if min(self.width, *self.channels, *self.strides) < 1 or self.num_layers < 0:
+      raise ConfigError(f"width={self.width}, channels={self.channels}, strides={self.strides}: must be 1 or more, "
+                        f"num_layers={self.num_layers} at least 0")
     if not 0 <= self.dropout < 1:
       raise ConfigError(f"dropout={self.dropout}: must be at least 0 and below 1")
 

@@ -17,6 +17,7 @@ from research.nn.relative_attention import RelativeAttention, distances
 SMALL = {
     "gru": ctc_recurrent.Config(channels=(6, 6), width=5),
     "lstm": ctc_recurrent.Config(channels=(6,), kernels=(3,), strides=(3,), cell="lstm", width=5, num_layers=2),
+    "convolutions": ctc_recurrent.Config(channels=(6, 5), kernels=(3, 3), strides=(2, 2), num_layers=0),
     "conformer": conformer.Config(dim=8, num_layers=2, num_heads=2, kernel=4, dropout=0.2),
 }
 LENGTHS = np.array([21, 12, 5])
@@ -50,6 +51,8 @@ def test_a_network_hears_both_ways():
     moved[:, 9] += 1
     difference = np.abs(forward(name)(moved, LENGTHS)[0] - forward(name)(X, LENGTHS)[0]).max(-1)
     assert difference[0, 0] > 0 and difference[0, -1] > 0, name
+  far = np.abs(forward("convolutions")(moved, LENGTHS)[0] - forward("convolutions")(X, LENGTHS)[0]).max(-1)
+  assert np.nonzero(far[0])[0].tolist() == [2]  # the frames 4k - 3 to 4k + 3
 
 
 def test_padding_has_no_part_in_a_conformers_statistics():
