@@ -6,7 +6,9 @@ DATA holds speech/yesno. About 20 seconds a seed on two CPU cores. 31 recordings
 splits them; one speaker. Expected: no word wrong, or hardly one.
 
 A word lasts half a second. With an output every 0.16 s and convolutions alone, 23 of the recordings taught the other 8 from
-each of four seeds; with one every 0.08 s, with or without recurrent layers, most seeds learnt the 23 by heart.
+each of nine seeds; with one every 0.08 s, with or without recurrent layers, most seeds learnt the 23 by heart. All that are
+trained on begin with NO and all that are tested with YES: convolutions that saw 1.25 s, and so the silence before the first
+word, got that one wrong (13 % errors, the first run), so these see 0.3 s.
 """
 
 from research.augmentation.audio_features import LogMel
@@ -46,7 +48,7 @@ def experiment() -> Experiment:
                 buckets=Buckets(features=("inputs", "targets"), lengths=((70_000, 8),))),
       task=Transcription(vocab_size=3, token="word", writing=Writing(
           decoding=BestPath(), against=(Against(metric=ErrorRate(), reference="text"),))),
-      model=ctc_recurrent.Config(channels=(64,) * 5, kernels=(5,) * 5, strides=(2, 2, 2, 2, 1), num_layers=0),
+      model=ctc_recurrent.Config(channels=(64,) * 4, kernels=(3,) * 4, strides=(2,) * 4, num_layers=0),
       optimizer=Adam(learning_rate=3e-3, clip_norm=5.0, schedule=Cosine()),
       training=Training(steps=Duration(400), evaluate_every=Duration(100)),
       targets=(Target(metric="test/wer", criterion=at_most(2), signature="WER|normalizer:none|ctc best path",
