@@ -1,4 +1,4 @@
-"""Povey et al. 2011, Kaldi, its smallest recipe: eight times "yes" or "no" in Hebrew, here by CTC. NOT RUN yet.
+"""Povey et al. 2011, Kaldi, its smallest recipe: eight times "yes" or "no" in Hebrew, here by CTC.
 
   python launch.py --experiment=yesno_ctc --data_dir=DATA
 
