@@ -1,4 +1,4 @@
-"""Grokking: generalisation long after memorisation, on division modulo 97. NOT RUN yet.
+"""Grokking: generalisation long after memorisation, on division modulo 97.
 
 Power, Burda, Edwards, Babuschkin, Misra 2022, "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets". Half
 of the table, a Transformer of two layers, AdamW with weight decay 1.
