@@ -1,6 +1,6 @@
 """The Conformer's layer (Gulati et al. 2020): two half steps of a two-layer network, between them attention and convolution.
 
-Shapes: B utterances, T frames, P = 2T − 1 distances, D model.
+Shapes: B utterances, T frames, P = 2T distances, D model.
 """
 
 from typing import Literal

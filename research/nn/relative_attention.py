@@ -2,7 +2,7 @@
 
   score of a query t for a key s = ((q_t + u)·k_s + (q_t + v)·r_(t−s)) / √K
 
-r is a projection of sinusoids of the distance, u and v are learned. Shapes: B examples, T positions, S keys, P = 2T − 1
+r is a projection of sinusoids of the distance, u and v are learned. Shapes: B examples, T positions, S keys, P = 2T
 distances, H heads, K size of a head, D model.
 """
 
@@ -19,8 +19,8 @@ from research.nn.products import dense
 
 
 def distances(length: int, dim: int) -> jax.Array:
-  """Sinusoids (P, D) of the distances T − 1 to −(T − 1), query minus key."""
-  return sinusoids(jnp.arange(length - 1, -length, -1), dim)
+  """Sinusoids (P, D) of the distances T − 1 to −T, query minus key. The last makes the number even; no key has it."""
+  return sinusoids(jnp.arange(length - 1, -length - 1, -1), dim)
 
 
 class RelativeAttention(nnx.Module):
@@ -39,14 +39,16 @@ class RelativeAttention(nnx.Module):
     heads = lambda y: y.reshape(*y.shape[:-1], self.num_heads, self.head_dim).swapaxes(-2, -3)
     q, k, v = (heads(dense(layer, x_BTD)) for layer in (self.query, self.key, self.value))
     r_HPK = heads(dense(self.position, distances_PD.astype(x_BTD.dtype)))
-    with_bias = lambda bias: q + bias[...].astype(q.dtype)[:, None]
-    bias_BHTS = _by_key(jnp.einsum("bhtk,hpk->bhtp", with_bias(self.position_bias), r_HPK)) / math.sqrt(self.head_dim)
-    y_BHTK = attend(with_bias(self.content_bias), k, v, mask_BT[:, None, None], bias_BHTS=bias_BHTS)
+    q_content, q_position = (q + bias[...].astype(q.dtype)[:, None] for bias in (self.content_bias, self.position_bias))
+    # Each example has a copy of r, else XLA:CPU multiplies all at once and then transposes what comes of it.
+    r_BHPK = jnp.broadcast_to(r_HPK, (len(q), *r_HPK.shape))
+    bias_BHTS = _by_key(jnp.einsum("bhtk,bhpk->bhtp", q_position / math.sqrt(self.head_dim), r_BHPK))
+    y_BHTK = attend(q_content, k, v, mask_BT[:, None, None], bias_BHTS=bias_BHTS)
     return dense(self.out, y_BHTK.swapaxes(1, 2).reshape(x_BTD.shape))
 
 
 def _by_key(scores_BHTP: jax.Array) -> jax.Array:
-  """Scores of distances as scores of keys (B, H, T, S): row t begins T − 1 − t places later. One reshape moves all rows."""
+  """Scores of distances as scores of keys (B, H, T, S): row t begins T − 1 − t places later. One slice moves all rows."""
   *sizes, length, num = scores_BHTP.shape
-  shifted = jnp.pad(scores_BHTP, [(0, 0)] * (len(sizes) + 1) + [(1, 0)]).reshape(*sizes, num + 1, length)
-  return shifted[..., 1:, :].reshape(*sizes, length, num)[..., :length]
+  rows = scores_BHTP.reshape(*sizes, length * num)[..., length - 1:length - 1 + length * (num - 1)]
+  return rows.reshape(*sizes, length, num - 1)[..., :length]
