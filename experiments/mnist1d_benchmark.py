@@ -10,8 +10,8 @@ shuffled .315, .63, .59, .54.
 """
 
 from research.config import Duration
-from research.data import sources
 from research.data.dataset import Data
+from research.data.mnist1d import MNIST1D
 from research.experiment import Comparison, Experiment
 from research.models import cnn, gru, linear, mlp
 from research.optimizers.adam import Adam
@@ -32,7 +32,7 @@ MODELS = {
 
 
 def member(model, shuffled: bool = False) -> Experiment:
-  source = lambda split: sources.MNIST1D(split=split, shuffled=shuffled)
+  source = lambda split: MNIST1D(split=split, shuffled=shuffled)
   return Experiment(
       data=Data(train=source("train"), evaluation={"test": source("test")}, transforms=(Cast(),), batch_size=100,
                 shuffle=False),

@@ -7,8 +7,8 @@ Under 2 minutes on 2 CPU cores. Expected test accuracy: .65 on MNIST-1D (publish
 
 from experiments import mnist1d_benchmark
 from research.config import Duration
-from research.data import sources
 from research.data.dataset import Data
+from research.data.digits import Digits
 from research.experiment import Comparison, Experiment
 from research.models import cnn
 from research.optimizers.adam import Adam
@@ -21,7 +21,7 @@ from research.training.sharding import Sharding
 
 def digits() -> Experiment:
   return Experiment(
-      data=Data(train=sources.Digits(split="train"), evaluation={"test": sources.Digits(split="test")},
+      data=Data(train=Digits(split="train"), evaluation={"test": Digits(split="test")},
                 transforms=(Scale(factor=1 / 16), Reshape(shape=(8, 8, 1))), batch_size=64),
       task=Classification(num_classes=10, top=(1, 2)),
       model=cnn.Config(channels=(32, 64), kernels=(3, 3), strides=(1, 2), paddings=(1, 1), widths=(128,), dropout=0.2),

@@ -15,13 +15,13 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from research.config_values import ConfigError, Duration, UserError, check, is_text, parse, type_name
 
 __all__ = ["ConfigError", "Duration", "Leaf", "UserError", "check", "config_hash", "detail", "did_you_mean", "differences",
-           "from_json", "leaves", "outside", "override", "parse", "summary", "to_json", "type_name"]
+           "from_json", "from_words", "leaves", "outside", "override", "parse", "summary", "to_json", "type_name"]
 
 _T = TypeVar("_T")
 _REQUIRED = dataclasses.MISSING
@@ -129,6 +129,21 @@ def override(config: _T, changes: dict[str, Any]) -> _T:
       at = at.setdefault(key, {})
     at[last] = value
   return _rebuild(config, nested, "")
+
+
+def from_words(config: _T, words: Sequence[str]) -> _T:
+  """Returns the tree with leaves replaced as words of the form --name=value say.
+
+  Raises:
+    ConfigError: a word of another form; what `override` raises.
+  """
+  known, changes = sorted(leaf.path for leaf in leaves(config)), {}
+  for word in words:
+    name, _, value = word.removeprefix("--").partition("=")
+    if not word.startswith("--") or name not in known:
+      raise ConfigError(f"{word!r}: settings are given as --name=value; there are {', '.join(known)}")
+    changes[name] = value
+  return override(config, changes)
 
 
 def _rebuild(node, changes: dict, prefix: str):

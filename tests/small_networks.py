@@ -58,11 +58,11 @@ def check_decoding(network, full, inputs, *, vocab_size, num_beams=3, num_steps=
   def start(params):
     state = model(params).start(inputs, 3, length)
     state = model(params).step(state, jnp.asarray(prompts[:, :-1]), jnp.asarray(lengths - 1))[1]
-    return model(params).expand(state, num_beams)
+    return state.expand(num_beams)
 
   @compiled
   def step(params, state, rows, tokens):
-    return model(params).step(model(params).reorder(state, rows), tokens)
+    return model(params).step(state.reorder(rows), tokens)
 
   state, texts = start(params), [list(prompts[s, :lengths[s]]) for s in sentences]
   tokens = np.array([text[-1] for text in texts])

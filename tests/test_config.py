@@ -68,6 +68,13 @@ def test_override_reads_text_and_takes_values():
   assert config.override(tree, {"members.a.clip": "None"}).members["a"].clip is None
 
 
+def test_words_give_settings():
+  assert config.from_words(Optimizer(), ["--rate=3", "--kind=adam"]) == Optimizer(rate=3.0, kind="adam")
+  for word in ("rate=3", "--speed=3"):
+    with pytest.raises(ConfigError, match=f"'{word}': settings are given as --name=value; there are betas, clip"):
+      config.from_words(Optimizer(), [word])
+
+
 @pytest.mark.parametrize(("path", "value", "words"), [
     ("optimizer.rat", "1", 'Did you mean "optimizer.rate"'),
     ("optimizer.betas", "1", "tuple of 2"),

@@ -8,9 +8,9 @@ import pytest
 from etils import epath
 
 from research.config import Duration, override
-from research.data import sources
 from research.data.dataset import Data
 from research.data.examples import Columns
+from research.data.mnist1d import MNIST1D
 from research.data.sources import Source
 from research.experiment import Comparison, Experiment, sweep
 from research.fit import Fit
@@ -59,8 +59,8 @@ def trained(changes) -> Experiment:
   return dataclasses.replace(base, training=dataclasses.replace(base.training, **changes))
 
 
-SIGNALS = Data(train=sources.MNIST1D(split="train", num_samples=1000, num_train=800),
-               evaluation={"test": sources.MNIST1D(split="test", num_samples=1000, num_train=800)},
+SIGNALS = Data(train=MNIST1D(split="train", num_samples=1000, num_train=800),
+               evaluation={"test": MNIST1D(split="test", num_samples=1000, num_train=800)},
                transforms=(Cast(),), batch_size=100)
 PATCHES = dataclasses.replace(SIGNALS, transforms=(Cast(), Reshape(shape=(10, 4))))
 FAMILIES = {

@@ -32,54 +32,72 @@ class Examples:
   raw: Mapping[str, Any]
 
 
-def compare(bundle: Bundle, live: Callable, application: Application, examples: Examples, *, max_loss: float,
-            answering: Callable[[Sequence[Prepared]], dict] | None = None, what: str = "its") -> dict[str, Any]:
-  """Compares a bundle that was loaded from its folder with the live model.
+class Gate:
+  """A bundle beside the live model on real examples. The live answers are computed once, whatever is then held against them.
 
   Args:
-    bundle: its weights may be stored with fewer bits.
+    bundle: loaded from its folder; its weights may be stored with fewer bits.
     live: batch -> arrays (B, ...) by name, never exported.
     application: what is compared.
     examples: of an evaluation.
     max_loss: by how much the metric may be worse where weights have fewer bits; equal answers are asked for otherwise.
-    answering: in place of the bundle's own `arrays`: of another format.
-    what: "its" answers, or "its onnx" ones, for an error.
-
-  Returns:
-    What was seen, as JSON values.
-
-  Raises:
-    GateError: they differ by more than is allowed.
   """
-  prepared = [bundle.prepare(value) for value in examples.inputs]
-  num, largest, same = len(prepared), 0.0, np.zeros(len(prepared), bool)
-  answers: dict[str, list[dict]] = {"bundle": [{}] * num, "live": [{}] * num}
-  for shape in sorted({item.shape for item in prepared}):
-    at = [i for i, item in enumerate(prepared) if item.shape == shape]
-    ours = _whole(answering or bundle.arrays, [prepared[i] for i in at], bundle.spec["batch_sizes"][-1])
-    theirs = live(_batch(bundle, examples.features, prepared, at, shape))
-    for name, array in theirs.items():
-      if np.issubdtype(array.dtype, np.floating):
-        largest = max(largest, float(np.abs(ours[name].astype(np.float64) - array).max(initial=0.0)))
-    whole = [name for name, array in theirs.items() if np.issubdtype(array.dtype, np.integer)]
-    same[at] = [all(np.array_equal(ours[name][b], theirs[name][b]) for name in whole) for b in range(len(at))]
-    given = [{"features": prepared[i].features, "options": prepared[i].options} for i in at]
-    for which, arrays in (("bundle", ours), ("live", theirs)):
-      for i, answer in zip(at, application.words.at(bundle.folder)(arrays, given), strict=True):
-        answers[which][i] = answer
-  seen: dict[str, Any] = {"examples": num, "same_tokens": int(same.sum()), "largest_difference": largest}
-  quality = application.quality or (lambda answers_, features, raw: ("equal answers", np.mean(
-      [a == b for a, b in zip(answers_, answers["live"])])))
-  (metric, before), (_, after) = (quality(answers[which], examples.features, examples.raw) for which in ("live", "bundle"))
-  seen |= {"metric": metric, "live": float(before), "bundle": float(after)}
-  storage = bundle.spec["weights"]
-  if storage == "float32" and not (largest <= TOLERANCE and same.all()):
-    raise GateError(f"no bundle was made: on {num} examples {what} answers differ from the live model's by {largest:.2g} "
-                    f"(allowed is {TOLERANCE:g}), {num - int(same.sum())} of them in whole numbers")
-  if not before - after <= max_loss:
-    raise GateError(f"no bundle was made: with weights as {storage} {metric} falls from {before:.4f} to {after:.4f} on {num} "
-                    f"examples; export.max_loss={max_loss:g} is allowed")
-  return seen
+
+  def __init__(self, bundle: Bundle, live: Callable, application: Application, examples: Examples, *, max_loss: float):
+    self._bundle, self._application, self._examples, self._max_loss = bundle, application, examples, max_loss
+    self._prepared = [bundle.prepare(value) for value in examples.inputs]
+    shapes = sorted({item.shape for item in self._prepared})
+    # Examples of one shape are run together: where they are, and the live model's arrays.
+    at = [[i for i, item in enumerate(self._prepared) if item.shape == shape] for shape in shapes]
+    self._live = [(its, live(_batch(bundle, examples.features, self._prepared, its, shape)))
+                  for its, shape in zip(at, shapes, strict=True)]
+    self._answers = self._words([arrays for _, arrays in self._live])
+
+  def compare(self, answering: Callable[[Sequence[Prepared]], dict] | None = None, what: str = "its") -> dict[str, Any]:
+    """Compares the bundle with the live model.
+
+    Args:
+      answering: in place of the bundle's own `arrays`: of another format.
+      what: "its" answers, or "its onnx" ones, for an error.
+
+    Returns:
+      What was seen, as JSON values.
+
+    Raises:
+      GateError: they differ by more than is allowed.
+    """
+    num, largest, same, found = len(self._prepared), 0.0, np.zeros(len(self._prepared), bool), []
+    for at, theirs in self._live:
+      ours = _whole(answering or self._bundle.arrays, [self._prepared[i] for i in at], self._bundle.spec["batch_sizes"][-1])
+      found.append(ours)
+      for name, array in theirs.items():
+        if np.issubdtype(array.dtype, np.floating):
+          largest = max(largest, float(np.abs(ours[name].astype(np.float64) - array).max(initial=0.0)))
+      whole = [name for name, array in theirs.items() if np.issubdtype(array.dtype, np.integer)]
+      same[at] = [all(np.array_equal(ours[name][b], theirs[name][b]) for name in whole) for b in range(len(at))]
+    seen: dict[str, Any] = {"examples": num, "same_tokens": int(same.sum()), "largest_difference": largest}
+    quality = self._application.quality or (lambda answers, features, raw: ("equal answers", np.mean(
+        [a == b for a, b in zip(answers, self._answers)])))
+    (metric, before), (_, after) = (quality(answers, self._examples.features, self._examples.raw)
+                                    for answers in (self._answers, self._words(found)))
+    seen |= {"metric": metric, "live": float(before), "bundle": float(after)}
+    storage = self._bundle.spec["weights"]
+    if storage == "float32" and not (largest <= TOLERANCE and same.all()):
+      raise GateError(f"no bundle was made: on {num} examples {what} answers differ from the live model's by {largest:.2g} "
+                      f"(allowed is {TOLERANCE:g}), {num - int(same.sum())} of them in whole numbers")
+    if not before - after <= self._max_loss:
+      raise GateError(f"no bundle was made: with weights as {storage} {metric} falls from {before:.4f} to {after:.4f} on "
+                      f"{num} examples; export.max_loss={self._max_loss:g} is allowed")
+    return seen
+
+  def _words(self, found: Sequence[Mapping[str, np.ndarray]]) -> list[dict]:
+    """The answer to each example, of arrays for the examples of each shape."""
+    words, answers = self._application.words.at(self._bundle.folder), [{}] * len(self._prepared)
+    for (at, _), arrays in zip(self._live, found, strict=True):
+      given = [{"features": self._prepared[i].features, "options": self._prepared[i].options} for i in at]
+      for i, answer in zip(at, words(arrays, given), strict=True):
+        answers[i] = answer
+    return answers
 
 
 def _whole(answering: Callable[[Sequence[Prepared]], dict], prepared: Sequence[Prepared], size: int) -> dict[str, np.ndarray]:

@@ -13,9 +13,8 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from research.config import ConfigError, UserError, did_you_mean, leaves, override
+from research.config import ConfigError, UserError, did_you_mean, from_words
 
 # Generation of TPU: its name on GKE, chips of a host, cores that its name counts for a chip, machine type, software of a VM.
 _TPUS = {
@@ -284,14 +283,7 @@ def main(words: Sequence[str]) -> int:
   if not words or words[0] not in LAUNCHERS:
     given = f"{words[0]!r} is none of the launchers{did_you_mean(words[0], LAUNCHERS)}; " if words else ""
     raise ConfigError(f"{given}give one of {', '.join(LAUNCHERS)}, and settings as --name=value")
-  known, changes = [leaf.path for leaf in leaves(Launch())], {}
-  for word in words[1:]:
-    name, _, value = word.removeprefix("--").partition("=")
-    if not word.startswith("--") or name not in known:
-      raise ConfigError(f"{word!r}: there are {', '.join(f'--{name}=' for name in known)}")
-    changes[name] = value
-  values: dict[str, Any] = changes
-  print(LAUNCHERS[words[0]](override(Launch(), values)), end="")
+  print(LAUNCHERS[words[0]](from_words(Launch(), words[1:])), end="")
   return 0
 
 

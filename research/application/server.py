@@ -26,7 +26,7 @@ from research.application.requests import Bodies, Handler, endpoint
 from research.application.runtime import BadInput, Bundle, BundleError, load
 from research.application.service import Service
 from research.application.settings import Serve
-from research.config import ConfigError, UserError, leaves, override
+from research.config import ConfigError, UserError, from_words
 from research.training import cache
 from research.training.progress import Progress, duration, say
 
@@ -156,13 +156,7 @@ def serve(bundles: Mapping[str, Bundle], settings: Serve, stop: Callable[[], boo
 
 def main(words: Sequence[str]) -> int:
   """Serves by settings given as --name=value, without an experiment. Returns the exit code."""
-  known, changes = {leaf.path for leaf in leaves(Serve())}, {}
-  for word in words:
-    name, _, value = word.removeprefix("--").partition("=")
-    if not word.startswith("--") or name not in known:
-      raise ConfigError(f"{word!r}: settings are given as --name=value; there are {', '.join(sorted(known))}")
-    changes[name] = value
-  settings, ended = override(Serve(), changes), threading.Event()
+  settings, ended = from_words(Serve(), words), threading.Event()
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda number, frame: ended.set())
   serve(load_all(settings.bundles), settings, ended.is_set)

@@ -8,7 +8,8 @@ from absl import logging
 from etils import epath
 
 from research.data.examples import DataError, Examples
-from research.data.sources import Source, find
+from research.data.files import find
+from research.data.sources import Source
 from research.preprocessing.transform import Features
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".ppm")

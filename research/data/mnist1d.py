@@ -4,7 +4,14 @@ Every random number is drawn in the order of the authors' generator, with NumPy'
 equal their published file up to the rounding of float32.
 """
 
+import dataclasses
+import functools
+from typing import Literal
+
 import numpy as np
+
+from research.data.examples import Columns, Examples
+from research.data.sources import Source
 
 _TEMPLATES = (
     (5, 6, 6.5, 6.75, 7, 7, 7, 7, 6.75, 6.5, 6, 5),
@@ -79,3 +86,32 @@ def make_mnist1d(num_samples: int = 5000, seed: int = 42, num_train: int = 4000)
 def shuffled_positions() -> np.ndarray:
   """The order (40,) of the positions in the variant whose neighbourhoods mean nothing."""
   return np.random.RandomState(42).permutation(_FINAL_LENGTH)
+
+
+_generated = functools.lru_cache(maxsize=2)(make_mnist1d)  # both splits come out of one generation, which takes a second
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MNIST1D(Source):
+  """MNIST-1D, generated: `inputs` (40,) float64, `labels` 0..9 int64. The defaults give the published data.
+
+  Attributes:
+    split: which part.
+    shuffled: the variant whose positions are put in a fixed random order.
+    num_samples: signals in all, a multiple of 10.
+    num_train: how many of them are the train split.
+    seed: of the generator.
+  """
+
+  split: Literal["train", "test"]
+  shuffled: bool = False
+  num_samples: int = 5000
+  num_train: int = 4000
+  seed: int = 42
+
+  def open_all(self, data_dir: str | None) -> Examples:
+    data = _generated(self.num_samples, self.seed, self.num_train)
+    suffix = "" if self.split == "train" else "_test"
+    inputs = data["x" + suffix]
+    return Columns({"inputs": inputs[:, shuffled_positions()] if self.shuffled else inputs,
+                    "labels": data["y" + suffix]})

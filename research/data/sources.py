@@ -1,26 +1,21 @@
-"""Where examples come from: files below the data folder, or generated. A source is configuration; it opens to examples.
+"""Where examples come from: what every source is, and those of plain files. A source is configuration; it opens to examples.
 
-Data in TFDS's format: research/data/tfds.py.
+Others have files of their own, as research/data/tfds.py, image_folder.py, mnist1d.py.
 """
 
 import dataclasses
-import functools
-import gzip
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 from etils import epath
 
 from research.config import config_hash
-from research.data import digits, mnist1d
 from research.data.examples import Columns, DataError, Examples, Subset
+from research.data.files import find, load_arrays, load_lines, load_names
 from research.data.intake import Intake, png
-from research.preprocessing.arrays import Cast, Reshape, Scale
+from research.preprocessing.arrays import Reshape
 from research.preprocessing.decoding import DecodeImage
-from research.preprocessing.ink import BrightOnDark
 from research.preprocessing.resizing import Resize
 from research.preprocessing.transform import Features
 
@@ -121,7 +116,11 @@ class Arrays(Source):
 
   def open_all(self, data_dir: str | None) -> Examples:
     path = find(data_dir, self.path)
-    return _checked(path, _load_arrays(path))
+    arrays = load_arrays(path)
+    try:
+      return Columns(arrays)
+    except DataError as error:
+      raise DataError(f"{path} is damaged: {error}") from None
 
   def files(self, data_dir: str | None) -> tuple[epath.Path, ...]:
     return (find(data_dir, self.path),)
@@ -138,6 +137,10 @@ class Arrays(Source):
         DecodeImage(name=name, colour="rgb" if shape[2:] == (3,) else "grey"),
         Resize(name=name, size=shape[:2], library="pillow"), Reshape(names=(name,), shape=shape))
     return Intake(examples=examples, transforms=transforms, file=lambda example: png(example[name]))
+
+
+def _is_image(shape: tuple[int, ...]) -> bool:
+  return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,7 +160,7 @@ class Records(Source):
 
   def open_all(self, data_dir: str | None) -> Examples:
     path = find(data_dir, self.path)
-    arrays = _load_arrays(path)
+    arrays = load_arrays(path)
     missing = {"data", "offsets"} - set(arrays)
     if missing:
       raise DataError(f"{path} is no record file: it has no array {' and no '.join(sorted(missing))}")
@@ -168,7 +171,7 @@ class Records(Source):
       raise DataError(f"{path} is damaged: offsets reach {offsets[-1]}, but there are only {len(data)} bytes of data")
     keys = arrays.pop("key", None)
     sidecar = path.with_suffix(".jsonl")
-    columns = {**arrays, **(_load_lines(sidecar) if sidecar.exists() else {})}
+    columns = {**arrays, **(load_lines(sidecar) if sidecar.exists() else {})}
     if keys is None and "id" in columns:
       keys = columns["id"]
     named = columns if keys is None else {**columns, "key": keys}
@@ -183,7 +186,7 @@ class Records(Source):
     return tuple(file for file in (path, path.with_suffix(".jsonl")) if file.exists())
 
   def class_names(self, data_dir: str | None) -> tuple[str, ...] | None:
-    return _class_names(find(data_dir, self.path).parent / "classes.json")
+    return load_names(find(data_dir, self.path).parent / "classes.json")
 
 
 class _RecordExamples(Examples):
@@ -225,156 +228,10 @@ class JSONL(Source):
   path: str
 
   def open_all(self, data_dir: str | None) -> Examples:
-    path = find(data_dir, self.path)
-    return _checked(path, _load_lines(path))
+    return Columns(load_lines(find(data_dir, self.path)))
 
   def files(self, data_dir: str | None) -> tuple[epath.Path, ...]:
     return (find(data_dir, self.path),)
 
   def class_names(self, data_dir: str | None) -> tuple[str, ...] | None:
-    return None if data_dir is None else _class_names((epath.Path(data_dir) / self.path).parent / "classes.json")
-
-
-def find(data_dir: str | None, path: str) -> epath.Path:
-  """The file below the data folder. Raises DataError if it is not there."""
-  if data_dir is None:
-    raise DataError(f"{path} is needed: give --data_dir, the folder that holds it")
-  full = epath.Path(data_dir) / path
-  if not full.exists():
-    raise DataError(f"{full} does not exist: put it there, or give --data_dir the folder that holds {path}")
-  return full
-
-
-def _is_image(shape: tuple[int, ...]) -> bool:
-  return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
-
-
-def _class_names(path: epath.Path) -> tuple[str, ...] | None:
-  if not path.exists():
-    return None
-  try:
-    names = json.loads(path.read_text())
-  except (OSError, ValueError) as error:
-    raise DataError(f"{path} is damaged: {_one_line(error)}") from error
-  if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-    raise DataError(f"{path} is damaged: it is no list of names")
-  return tuple(names)
-
-
-def _checked(path: epath.Path, columns: Mapping[str, np.ndarray | list]) -> Columns:
-  try:
-    return Columns(columns)
-  except DataError as error:
-    raise DataError(f"{path} is damaged: {error}") from None
-
-
-def _load_arrays(path: epath.Path) -> dict[str, np.ndarray]:
-  try:
-    with path.open("rb") as file:
-      loaded = np.load(file, allow_pickle=False)
-      arrays = {path.stem: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-  except Exception as error:  # zip, zlib, NumPy and the file system have each their own way of saying this
-    raise DataError(f"{path} is damaged or no NumPy file: {_one_line(error)}") from error
-  scalars = [name for name, array in arrays.items() if not array.ndim]
-  if scalars or not arrays:
-    raise DataError(f"{path} is damaged: {f'{scalars[0]!r} is a scalar' if scalars else 'it holds no arrays'}")
-  return arrays
-
-
-def _load_lines(path: epath.Path) -> Features:
-  rows: list[dict] = []
-  try:
-    with path.open("rb") as file, gzip.open(file) if path.suffix == ".gz" else file as lines:
-      for number, line in enumerate(lines, 1):
-        row = json.loads(line)
-        names = list(rows[0]) if rows else list(row) if isinstance(row, dict) else []
-        if not isinstance(row, dict) or not names or set(row) != set(names):
-          fields = f"with the fields {', '.join(names)}" if names else "with fields"
-          raise DataError(f"{path} is damaged: line {number} is no object {fields}")
-        rows.append(row)
-  except ValueError as error:
-    if isinstance(error, DataError):
-      raise
-    raise DataError(f"{path} is damaged: line {len(rows) + 1} is no JSON: {_one_line(error)}") from error
-  except (OSError, EOFError) as error:
-    raise DataError(f"{path} is damaged after line {len(rows)}: {_one_line(error)}") from error
-  if not rows:
-    raise DataError(f"{path} is empty")
-  return {name: _column([row[name] for row in rows]) for name in rows[0]}
-
-
-def _column(values: list) -> np.ndarray | list:
-  numbers = all(type(value) in (int, float, bool) for value in values)
-  return np.asarray(values) if numbers else values
-
-
-def _one_line(error: Exception) -> str:
-  return " ".join(str(error).split()) or type(error).__name__
-
-
-# --- generated -------------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MNIST1D(Source):
-  """MNIST-1D, generated: `inputs` (40,) float64, `labels` 0..9 int64. The defaults give the published data.
-
-  Attributes:
-    split: which part.
-    shuffled: the variant whose positions are put in a fixed random order.
-    num_samples: signals in all, a multiple of 10.
-    num_train: how many of them are the train split.
-    seed: of the generator.
-  """
-
-  split: Literal["train", "test"]
-  shuffled: bool = False
-  num_samples: int = 5000
-  num_train: int = 4000
-  seed: int = 42
-
-  def open_all(self, data_dir: str | None) -> Examples:
-    data = _mnist1d(self.num_samples, self.seed, self.num_train)
-    suffix = "" if self.split == "train" else "_test"
-    inputs = data["x" + suffix]
-    return Columns({"inputs": inputs[:, mnist1d.shuffled_positions()] if self.shuffled else inputs,
-                    "labels": data["y" + suffix]})
-
-
-@functools.lru_cache(maxsize=2)  # both splits come out of one generation, which takes a second
-def _mnist1d(num_samples: int, seed: int, num_train: int) -> dict[str, np.ndarray]:
-  return mnist1d.make_mnist1d(num_samples, seed, num_train)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Digits(Source):
-  """scikit-learn's 1,797 digits: `inputs` (8, 8) float64, grey levels 0 to 16, `labels` 0..9 int64.
-
-  Attributes:
-    split: which part.
-    num_train: how many are the train split; the others are the test split.
-    permutation: seed of the order in which they are split (NumPy's legacy RandomState); None keeps the file's order.
-  """
-
-  split: Literal["train", "test"]
-  num_train: int = 1297
-  permutation: int | None = 0
-
-  def __post_init__(self):
-    super().__post_init__()
-    if not 0 < self.num_train < 1797:
-      raise ValueError(f"num_train={self.num_train}: there are 1797 digits, give 1 to 1796")
-
-  def open_all(self, data_dir: str | None) -> Examples:
-    images, labels = digits.load_digits()
-    num = len(images)
-    order = np.arange(num) if self.permutation is None else np.random.RandomState(self.permutation).permutation(num)
-    part = order[:self.num_train] if self.split == "train" else order[self.num_train:]
-    return Columns({"inputs": images[part], "labels": labels[part]})
-
-  def intake(self, data_dir: str | None) -> Intake:
-    """Pictures of any size, a digit that fills them each. The levels 0 to 16 are the grey levels 0, 15, ... 240."""
-    transforms = (DecodeImage(colour="grey"), BrightOnDark(), Resize(size=(8, 8), library="pillow", interpolation="area"),
-                  Reshape(shape=(8, 8)), Cast(dtype="float64"), Scale(factor=1 / 15))
-    return Intake(examples=self.open(data_dir), transforms=transforms,
-                  file=lambda example: png((example["inputs"] * 15).astype(np.uint8)))
+    return None if data_dir is None else load_names((epath.Path(data_dir) / self.path).parent / "classes.json")

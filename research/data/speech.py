@@ -14,7 +14,8 @@ import numpy as np
 from etils import epath
 
 from research.data.examples import Columns, DataError, Examples
-from research.data.sources import JSONL, Source, find
+from research.data.files import find
+from research.data.sources import JSONL, Source
 from research.data.tokenized import Tokenized, Tokens
 from research.data.vocabulary import Trained
 from research.preprocessing.audio import AudioError, seconds

@@ -9,8 +9,9 @@ from etils import epath
 
 from research.config import ConfigError
 from research.data.examples import Columns, DataError, Examples
+from research.data.files import find
 from research.data.intake import Intake
-from research.data.sources import Source, find
+from research.data.sources import Source
 from research.preprocessing.transform import Features, Transform, apply
 
 _CHUNK = 2**24

@@ -14,7 +14,8 @@ import numpy as np
 from research.config import to_json
 from research.data import cache
 from research.data.examples import Examples
-from research.data.sources import Source, find
+from research.data.files import find
+from research.data.sources import Source
 from research.data.text import texts_of
 from research.preprocessing.text.base import Tokenizer, TokenizerError
 from research.preprocessing.text.characters import ByteTokenizer

@@ -5,19 +5,26 @@ hypotheses of a sentence, S new tokens, V vocabulary.
 """
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import jax
 
-State = Any
+
+class State(Protocol):
+  """What a model keeps of the tokens so far: a pytree of its own, which knows where its leaves have their rows, and which of
+  them all beams of a sentence share."""
+
+  def expand(self, num_beams: int) -> Self:
+    """Gives each sentence K rows side by side. Called once, also for K = 1, before the first step of one token."""
+    ...
+
+  def reorder(self, rows_R: jax.Array) -> Self:
+    """Lets row r go on from what was row rows_R[r], always one of the same sentence."""
+    ...
 
 
 class Decodable(Protocol):
-  """A model as decoding sees it. All of it runs inside one jit.
-
-  The state is a pytree of the model's own: where its leaves have their rows, and which of them all beams of a sentence
-  share, is for the model to know. A cache needs P + S − 1 slots: the last token is never fed.
-  """
+  """A model as decoding sees it. All of it runs inside one jit. A cache needs P + S − 1 slots: the last token is never fed."""
 
   def start(self, inputs: Any, num_rows: int, num_slots: int) -> State:
     """Runs what comes before the first token (an encoder) and makes empty caches.
@@ -33,21 +40,13 @@ class Decodable(Protocol):
     """Feeds the tokens that follow what the state has seen.
 
     Args:
-      state: as `start`, `expand`, `reorder` and `step` give it.
+      state: as `start`, `step`, or its own `expand` and `reorder` give it.
       tokens_RT: T = 1 while decoding. A prompt but for its last tokens comes at once, right after `start`, with R = B.
       lengths_R: how many of the T are tokens, from 0 to T, the rest padding on the right; None where all are.
 
     Returns:
       The logits (R, V) after each row's last token, and the state.
     """
-    ...
-
-  def expand(self, state: State, num_beams: int) -> State:
-    """Gives each sentence K rows side by side. Called once, also for K = 1, before the first step of one token."""
-    ...
-
-  def reorder(self, state: State, rows_R: jax.Array) -> State:
-    """Lets row r go on from what was row rows_R[r], always one of the same sentence."""
     ...
 
 

@@ -84,7 +84,7 @@ def decode_beam(model: Decodable, requests: Requests, decoding: Decoding, specia
 
     done_B = s.done_B | (s.t + 1 >= limits_B) | ~_can_improve(beam, running_BK[:, 0], finished_BK[:, -1], s.t + 1, limits_B)
     rows_R = (jnp.arange(num_sentences)[:, None] * k + from_BK).reshape(-1)
-    return _Search(s.t + 1, done_B, running_BK, history_BKC, finished_BK, lengths_BK, texts_BKC, model.reorder(state, rows_R))
+    return _Search(s.t + 1, done_B, running_BK, history_BKC, finished_BK, lengths_BK, texts_BKC, state.reorder(rows_R))
 
   state, history_RC = begin(model, requests, num_new, k)
   history_BKC = history_RC.reshape(num_sentences, k, -1)

@@ -27,7 +27,7 @@ def begin(model: Decodable, requests: Requests, num_new: int, num_rows: int) -> 
   state = model.start(requests.inputs, num_sentences, width + num_new - 1)
   if width > 1:
     _, state = model.step(state, prompts_BP[:, :-1], lengths_B - 1)
-  state = model.expand(state, num_rows)
+  state = state.expand(num_rows)
   at_BP = jnp.arange(width) - (width - lengths_B)[:, None]
   flush_BP = jnp.where(at_BP < 0, NONE, jnp.take_along_axis(prompts_BP, jnp.maximum(at_BP, 0), 1))
   history_BC = jnp.pad(flush_BP.astype(jnp.int32), ((0, 0), (0, num_new)), constant_values=NONE)

@@ -15,17 +15,7 @@ from research.decoding.constraints import Constraints
 class Greedy:
   """The most probable token each time. Its score: the sum of the model's log-probabilities, before constraints."""
 
-  @property
-  def num_rows(self) -> int:
-    return 1
-
-  @property
-  def num_hypotheses(self) -> int:
-    return 1
-
-  @property
-  def signature(self) -> str:
-    return "greedy"
+  num_rows, num_hypotheses, signature = 1, 1, "greedy"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,17 +76,7 @@ class AsRequested:
   The score: the sum of the log-probabilities after constraints and before temperature, as Whisper counts it.
   """
 
-  @property
-  def num_rows(self) -> int:
-    return 1
-
-  @property
-  def num_hypotheses(self) -> int:
-    return 1
-
-  @property
-  def signature(self) -> str:
-    return "as requested"
+  num_rows, num_hypotheses, signature = 1, 1, "as requested"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -120,11 +120,3 @@ class EncoderDecoder(nnx.Module):
     x_RTD = self.target_embedding(tokens_RT, state.positions(tokens_RT.shape[1]))
     x_RTD, state = self.decoder.decode(x_RTD, state)
     return self._scores(x_RTD[:, -1:]).logits()[:, 0], state
-
-  def expand(self, state: DecodingState, num_beams: int) -> DecodingState:
-    """`num_beams` rows for each sentence."""
-    return state.expand(num_beams)
-
-  def reorder(self, state: DecodingState, rows_R: jax.Array) -> DecodingState:
-    """Row r goes on where row rows_R[r] was."""
-    return state.reorder(rows_R)

@@ -68,6 +68,14 @@ class RecurrentState:
   memory_BSH: jax.Array
   mask_BS: jax.Array
 
+  def expand(self, num_beams: int) -> "RecurrentState":
+    """The same for `num_beams` rows a sentence."""
+    return dataclasses.replace(self, layers=jax.tree.map(lambda x: jnp.repeat(x, num_beams, 0), self.layers))
+
+  def reorder(self, rows_R: jax.Array) -> "RecurrentState":
+    """Row r goes on where row rows_R[r] was."""
+    return dataclasses.replace(self, layers=jax.tree.map(lambda x: x[rows_R], self.layers))
+
 
 class Recurrent(nnx.Module):
   """Parameters: source/embedding, target/embedding, encoder/0/inputs/kernel ..., decoder/0/..., head/embedding, head_bias."""
@@ -149,11 +157,3 @@ class Recurrent(nnx.Module):
     assert lengths_R is None and tokens_RT.shape[1] == 1, "prompts of one token only"
     outputs_RTH, state = self._decode(self.target(tokens_RT), state, None)
     return self._scores(outputs_RTH).logits()[:, 0], state
-
-  def expand(self, state: RecurrentState, num_beams: int) -> RecurrentState:
-    """`num_beams` rows for each sentence."""
-    return dataclasses.replace(state, layers=jax.tree.map(lambda x: jnp.repeat(x, num_beams, 0), state.layers))
-
-  def reorder(self, state: RecurrentState, rows_R: jax.Array) -> RecurrentState:
-    """Row r goes on where row rows_R[r] was."""
-    return dataclasses.replace(state, layers=jax.tree.map(lambda x: x[rows_R], state.layers))

@@ -1,6 +1,5 @@
 """The mode export: a trained network becomes a bundle, once the gate has seen that it answers alike."""
 
-import functools
 import pathlib
 import tempfile
 from typing import Any
@@ -13,7 +12,7 @@ from research.application import also, bundle, runtime
 from research.application.card import Facts
 from research.application.formats.program import programs
 from research.application.functions import answered
-from research.application.gate import Examples, compare
+from research.application.gate import Examples, Gate
 from research.application.host import Host, host
 from research.application.settings import Export
 from research.config import ConfigError
@@ -63,14 +62,13 @@ def export(trained: Trained, settings: Export, name: str, facts: Facts) -> epath
     live = jax.jit(lambda params, buffers, batch: answered(
         trained.network.bind(params, buffers), trained.network.see(batch), trained.task, contents.application))
     loaded = runtime.load(folder)
-    judged = functools.partial(
-        compare, loaded, lambda batch: jax.device_get(live(trained.params, trained.buffers, batch)), contents.application,
-        examples, max_loss=settings.max_loss)
-    seen, others = judged(), {}
+    gate = Gate(loaded, lambda batch: jax.device_get(live(trained.params, trained.buffers, batch)), contents.application,
+                examples, max_loss=settings.max_loss)
+    seen, others = gate.compare(), {}
     made = programs(contents) if settings.also else []
     for form in settings.also:
       also.write(form, made, folder)
-      others[form] = judged(answering=also.answering(form, loaded), what=f"its {form}")
+      others[form] = gate.compare(also.answering(form, loaded), what=f"its {form}")
     bundle.seal(contents, {**seen, "split": split}, others, folder)
     bundle.place(folder, target)
   for form, found in {settings.weights: seen, **others}.items():

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from research.data.sources import find
+from research.data.files import find
 from research.evaluation.extracts import lead
 from research.metrics.significance import paired_bootstrap
 from research.metrics.summarization import Rouge, percent

@@ -14,7 +14,8 @@ import numpy as np
 
 from research.augmentation import base as augmentation
 from research.augmentation.audio_features import Cepstrum, LogMel
-from research.data.sources import Records, find
+from research.data.files import find
+from research.data.sources import Records
 from research.figures import Figure, Mark, Matrix, Series
 from research.metrics.confusion import confusion_matrix
 from research.preprocessing.audio import DecodeAudio

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 
 from research.config import ConfigError
-from research.data.sources import find
+from research.data.files import find
 from research.evaluation.extracts import exhaustive_oracle, greedy_oracle, joined, lead, set_f1
 from research.figures import Figure, Series, Table
 from research.metrics.summarization import Rouge

@@ -14,18 +14,15 @@ import os
 import pathlib
 import re
 import statistics
-import subprocess
 import sys
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from turns import Worker
 
 # Side of the images, batch, classes.
 CASES = {"vgg16_frozen": (96, 16, 8), "vgg16": (96, 16, 8), "resnet50": (224, 8, 1000), "mobilenet_v2_forward": (224, 8, 1000)}
 
 
 def ours(case: str):
-  sys.path.insert(0, str(ROOT))
   from research import process
 
   process.tune_allocator()
@@ -100,7 +97,7 @@ def torch(case: str):
 
 
 def keras(case: str):
-  os.environ.update(KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3")
+  os.environ.update(KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
   keras, tf, np = map(importlib.import_module, ("keras", "tensorflow", "numpy"))
   tf.config.threading.set_intra_op_parallelism_threads(1)
   tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -123,41 +120,10 @@ def keras(case: str):
   return lambda: model.train_on_batch(images, labels)
 
 
-def work(library: str, case: str) -> None:
-  """Runs a step, and prints its seconds, for each line that comes in."""
-  step = {"ours": ours, "torch": torch, "keras": keras}[library](case)
-  for _ in range(2):
-    step()
-  print("ready", flush=True)
-  for _ in sys.stdin:
-    begin = time.process_time()
-    step()
-    print(f"seconds {time.process_time() - begin}", flush=True)
-
-
-class Worker:
-  """A library in its process."""
-
-  def __init__(self, python: str, library: str, case: str, core: int):
-    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    environment = {**os.environ, **one, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
-    self.process = subprocess.Popen(
-        ["taskset", "-c", str(core), python, __file__, f"--work={library}", f"--cases={case}"], text=True, env=environment,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    self._read("ready")
-
-  def _read(self, word: str) -> str:
-    assert self.process.stdout is not None
-    for line in self.process.stdout:
-      if line.startswith(word):
-        return line.removeprefix(word)
-    raise RuntimeError(f"{self.process.args} ended with {self.process.wait()}")
-
-  def step(self) -> float:
-    assert self.process.stdin is not None
-    self.process.stdin.write("\n")
-    self.process.stdin.flush()
-    return float(self._read("seconds"))
+def source(library: str, case: str) -> str:
+  """Code that defines step()."""
+  folder = str(pathlib.Path(__file__).resolve().parent)
+  return f"import sys; sys.path.append({folder!r}); import convolution; step = convolution.{library}({case!r})"
 
 
 def main() -> None:
@@ -167,19 +133,20 @@ def main() -> None:
   parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
   parser.add_argument("--rounds", type=int, default=7)
   parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
-  parser.add_argument("--work", help=argparse.SUPPRESS)
   args = parser.parse_args()
-  if args.work:
-    return work(args.work, args.cases[0])
+  os.sched_setaffinity(0, {args.core})  # inherited by the workers
   cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
   print(f"one core of {cpu[1] if cpu else 'an unknown processor'}, {args.rounds} rounds")
   for case in args.cases:
-    workers = {"ours": Worker(sys.executable, "ours", case, args.core)}
-    workers |= {peer: Worker(args.peer_python, peer, case, args.core) for peer in args.peers}
-    rounds = [{name: worker.step() for name, worker in workers.items()} for _ in range(args.rounds)]
-    for worker in workers.values():
-      worker.process.kill()
-      worker.process.wait()
+    workers = {}
+    try:
+      for library in ("ours", *args.peers):
+        workers[library] = Worker(sys.executable if library == "ours" else args.peer_python, source(library, case))
+      rounds = [{name: worker.step() for name, worker in workers.items()} for _ in range(args.rounds)]
+    finally:
+      for worker in workers.values():
+        worker.process.kill()
+        worker.process.wait()
     print(f"{case}: {report(rounds)}", flush=True)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from research.data.mnist1d import make_mnist1d, shuffled_positions, templates
+from research.data.mnist1d import MNIST1D, make_mnist1d, shuffled_positions, templates
 
 
 def test_the_published_file_is_reproduced():
@@ -37,3 +37,13 @@ def test_sizes_and_seeds():
     make_mnist1d(num_samples=25)
   with pytest.raises(ValueError, match="num_train=30"):
     make_mnist1d(num_samples=20, num_train=30)
+
+
+def test_the_splits_and_the_shuffled_variant():
+  train, test = (MNIST1D(split=s).open(None) for s in ("train", "test"))
+  assert (len(train), len(test)) == (4000, 1000)
+  assert train.read(np.arange(10))["labels"].tolist() == [2, 6, 4, 5, 6, 6, 6, 0, 3, 1]
+  plain = test.read(np.arange(5))["inputs"]
+  shuffled = MNIST1D(split="test", shuffled=True).open(None).read(np.arange(5))["inputs"]
+  assert (plain != shuffled).any()
+  np.testing.assert_array_equal(np.sort(plain), np.sort(shuffled))

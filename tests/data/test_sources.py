@@ -149,26 +149,7 @@ def test_truncated_gzip(tmp_path):
   refused(sources.JSONL(path="b.jsonl.gz"), tmp_path, "b.jsonl.gz", "damaged")
 
 
-# --- generated -------------------------------------------------------------------------------------------------------
-
-
-def test_mnist1d_splits_and_its_shuffled_variant():
-  train, test = (sources.MNIST1D(split=s).open(None) for s in ("train", "test"))
-  assert (len(train), len(test)) == (4000, 1000)
-  assert train.read(np.arange(10))["labels"].tolist() == [2, 6, 4, 5, 6, 6, 6, 0, 3, 1]
-  plain = test.read(np.arange(5))["inputs"]
-  shuffled = sources.MNIST1D(split="test", shuffled=True).open(None).read(np.arange(5))["inputs"]
-  assert (plain != shuffled).any()
-  np.testing.assert_array_equal(np.sort(plain), np.sort(shuffled))
-
-
-def test_digits_are_split_by_a_seeded_permutation():
-  train, test = (sources.Digits(split=s).open(None) for s in ("train", "test"))
-  assert (len(train), len(test)) == (1297, 500)
-  images = np.concatenate([x.read(np.arange(len(x)))["inputs"] for x in (train, test)])
-  assert images.shape == (1797, 8, 8) and images.max() == 16 and len(np.unique(images, axis=0)) == 1797
-  in_order = sources.Digits(split="train", permutation=None).open(None)
-  assert in_order.read(np.arange(5))["labels"].tolist() == [0, 1, 2, 3, 4]
+# --- settings, names of classes --------------------------------------------------------------------------------------
 
 
 def test_a_source_is_configuration():

@@ -20,6 +20,23 @@ SPECIAL = SpecialTokens(end=(END,), pad=PAD)
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
+class ToyState:
+  """As a real cache is: layers in front of the rows. The sentence is shared by its beams, -1 is an empty slot."""
+
+  tokens_LRS: jax.Array
+  count_R: jax.Array
+  sentence_BD: jax.Array
+
+  def expand(self, num_beams):
+    return dataclasses.replace(self, tokens_LRS=jnp.repeat(self.tokens_LRS, num_beams, 1),
+                               count_R=jnp.repeat(self.count_R, num_beams))
+
+  def reorder(self, rows_R):
+    return dataclasses.replace(self, tokens_LRS=self.tokens_LRS[:, rows_R])
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class Toy:
   """logits = tanh(sum over positions of embedding[position, token] + sentence) · out + bias.
 
@@ -40,29 +57,22 @@ class Toy:
     return cls(normal(num_slots, num_tokens, width), sharpness * normal(width, num_tokens), np.zeros(num_tokens, np.float32))
 
   def start(self, inputs, num_rows, num_slots):
-    # As a real cache is: layers in front of the rows. The sentence is shared by its beams, -1 is an empty slot.
     width = self.out_DV.shape[0]
     sentence_BD = jnp.zeros((num_rows, width)) if inputs is None else _summary(inputs, width)
-    return {"tokens": jnp.full((2, num_rows, num_slots), -1), "count": jnp.zeros(num_rows, jnp.int32), "sentence": sentence_BD}
+    return ToyState(jnp.full((2, num_rows, num_slots), -1), jnp.zeros(num_rows, jnp.int32), sentence_BD)
 
   def step(self, state, tokens_RT, lengths_R=None):
     num_rows, num_tokens = tokens_RT.shape
     lengths_R = jnp.full(num_rows, num_tokens) if lengths_R is None else lengths_R
     given_RT = jnp.arange(num_tokens) < lengths_R[:, None]
-    at_RT = jnp.where(given_RT, state["count"][:, None] + jnp.arange(num_tokens), state["tokens"].shape[-1])
-    tokens_LRS = state["tokens"].at[:, jnp.arange(num_rows)[:, None], at_RT].set(tokens_RT, mode="drop")
+    at_RT = jnp.where(given_RT, state.count_R[:, None] + jnp.arange(num_tokens), state.tokens_LRS.shape[-1])
+    tokens_LRS = state.tokens_LRS.at[:, jnp.arange(num_rows)[:, None], at_RT].set(tokens_RT, mode="drop")
     seen_RS = tokens_LRS[1]
     embedded_RSD = self.embedding_SVD[jnp.arange(seen_RS.shape[1]), seen_RS]
     hidden_RD = jnp.sum(embedded_RSD * (seen_RS >= 0)[..., None], 1)
-    hidden_RD += jnp.repeat(state["sentence"], num_rows // len(state["sentence"]), 0)
+    hidden_RD += jnp.repeat(state.sentence_BD, num_rows // len(state.sentence_BD), 0)
     logits_RV = jnp.tanh(hidden_RD) @ self.out_DV + self.bias_V
-    return logits_RV, {**state, "tokens": tokens_LRS, "count": state["count"] + lengths_R}
-
-  def expand(self, state, num_beams):
-    return {**state, "tokens": jnp.repeat(state["tokens"], num_beams, 1), "count": jnp.repeat(state["count"], num_beams)}
-
-  def reorder(self, state, rows_R):
-    return {**state, "tokens": state["tokens"][:, rows_R]}
+    return logits_RV, dataclasses.replace(state, tokens_LRS=tokens_LRS, count_R=state.count_R + lengths_R)
 
   def log_probabilities(self, tokens: Sequence[int], sentence: Sequence[int] = ()) -> np.ndarray:
     """Of the next token after these, in plain NumPy, float64."""

@@ -9,8 +9,8 @@ import pytest
 
 from experiments import quickstart
 from research.config import ConfigError, Duration
+from research.data.digits import Digits
 from research.data.nested import Nested
-from research.data.sources import Digits
 from research.experiment import Comparison
 from research.learning_curve import DataCurve, _kept, _part, data_curve
 from research.planning import curve_forms, learning_curves
