@@ -184,6 +184,83 @@ def experiment():
 '''
 
 
+# Sounds of several lengths, one broken, spoken faster and slower, read by two processes.
+SOUNDS = '''"""Letters that are tones."""
+
+import dataclasses
+import io
+
+import numpy as np
+import soundfile
+from etils import epath
+
+from research.augmentation.audio_features import LogMel
+from research.augmentation.feature_normalization import NormalizeUtterance
+from research.augmentation.spec_augment import SpecAugment
+from research.config import Duration
+from research.data.buckets import Buckets
+from research.data.dataset import Data
+from research.data.sources import Source
+from research.data.speech import AudioFiles, transcribed
+from research.decoding.ctc_search import BestPath
+from research.experiment import Experiment
+from research.metrics.speech import ErrorRate
+from research.models import conformer
+from research.optimizers.adamw import AdamW
+from research.paper import Paper, Target, at_most
+from research.preprocessing.arrays import Select
+from research.preprocessing.audio import DecodeAudio
+from research.preprocessing.audio_augmentations import SpeedPerturbation
+from research.preprocessing.text.training import Characters
+from research.tasks.transcription import Transcription
+from research.tasks.writing import Against, Writing
+from research.training.settings import Training
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tones(Source):
+  """FLAC files in which every letter is a tone of 0.1 seconds.
+
+  Attributes:
+    seed: of the letters.
+  """
+
+  seed: int
+
+  def open_all(self, data_dir):
+    rng, texts, folder = np.random.default_rng(self.seed), [], epath.Path("tones").absolute() / str(self.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(90):
+      letters = rng.integers(0, 4, rng.integers(2, 11))
+      wave = np.sin(2 * np.pi * np.repeat(400 * (1 + letters), 800) * np.arange(800 * len(letters)) / 8000)
+      file = io.BytesIO()
+      soundfile.write(file, 0.3 * wave + rng.normal(0, 0.01, len(wave)), 8000, format="FLAC")
+      texts.append("".join("abcd"[letter] for letter in letters))
+      (folder / f"{i}.flac").write_bytes(file.getvalue()[:50 if i == 17 else None])
+    return AudioFiles(folder, [f"{i}.flac" for i in range(90)], {"text": texts}, lengths=np.array([len(t) / 10 for t in texts]))
+
+  def files(self, data_dir):
+    return ()
+
+
+def experiment():
+  sounds = lambda seed: transcribed(Tones(seed=seed), Characters(specials=("<pad>",)), Tones(seed=1))
+  return Experiment(
+      paper=Paper(title="Tones", authors="Nobody", year=2000, venue="none", url="https://example.org"),
+      data=Data(train=sounds(1), evaluation={"test": sounds(2)}, batch_size=8, eval_batch_size=16, num_workers=2,
+                max_broken_share=0.05, on_device=(
+                    LogMel(rate=8000, frame_size=256, hop=80, num_mels=20), NormalizeUtterance(),
+                    SpecAugment(max_frequency=4, max_time=4)),
+                transforms=(DecodeAudio(rate=8000), SpeedPerturbation(), Select(names=("inputs", "targets"))),
+                buckets=Buckets(features=("inputs", "targets"), lengths=((3200, 10), (6000, 10), (10_000, 10)))),
+      task=Transcription(vocab_size=5, writing=Writing(
+          decoding=BestPath(), against=(Against(metric=ErrorRate(unit="character"), reference="text"),))),
+      model=conformer.Config(dim=16, num_layers=2, num_heads=2, channels=8, kernel=8), optimizer=AdamW(learning_rate=1e-3),
+      training=Training(steps=Duration(120), evaluate_every=Duration(30), save_every=Duration(8), log_every=Duration(4)),
+      seeds=(0,), targets=(Target(metric="test/loss", criterion=at_most(100), signature="nats per character", says="it ends"),))
+'''
+
+
 def write(folder: pathlib.Path, process: str = "{}", experiment: str = SMALL) -> pathlib.Path:
   """Puts the experiment's file there, with what it asks of the process."""
   path = folder / "small.py"

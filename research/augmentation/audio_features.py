@@ -6,6 +6,7 @@ B utterances, N samples, T frames, M mel filters, C cepstral coefficients.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -67,22 +68,24 @@ class LogMel(OnDevice):
     if self.seconds is not None:
       size = round(self.seconds * self.rate)
       x, length_B = jnp.pad(x[:, :size], ((0, 0), (0, max(size - x.shape[1], 0)))), jnp.minimum(length_B, size)
-    x = jnp.where(inside(x, length_B), x, 0)
-    num, half = -(-x.shape[1] // self.hop), self.frame_size // 2
-    x = jnp.pad(x, ((0, 0), (0, max(half + 1 - x.shape[1], 0))))  # as much as is mirrored
-    end = x[:, -half - 1:-1][:, ::-1] if self.seconds is not None else jnp.zeros((x.shape[0], half))
-    x = jnp.concatenate([x[:, 1:half + 1][:, ::-1], x, end], axis=1)
-    windows = spectrogram.frames(x, self.frame_size, self.hop, num)
-    power = spectrogram.power_spectrum(windows * jnp.asarray(spectrogram.periodic_hann(self.frame_size), jnp.float32),
-                                       self.frame_size)
-    filters = spectrogram.mel_filters(self.rate, self.frame_size, self.num_mels, self.scale)
-    mel = jnp.matmul(power, jnp.asarray(filters, jnp.float32), precision="highest")
-    log_BTM = jnp.log10(jnp.maximum(mel, 1e-10))
+    log_BTM = spectrogram.each(self._log_mel, jnp.where(inside(x, length_B), x, 0))
     length_B = -(-length_B // self.hop)
     counts = jnp.ones(log_BTM.shape[:2], bool) if self.seconds is not None else inside(log_BTM, length_B)
     largest = jnp.max(log_BTM, axis=(1, 2), where=counts[..., None], initial=-10, keepdims=True)
     log_BTM = (jnp.maximum(log_BTM, largest - 8) + 4) / 4
     return {**batch, self.name: jnp.where(counts[..., None], log_BTM, 0), f"{self.name}_length": length_B}
+
+  def _log_mel(self, x_BN):
+    """log10 of the mel filters' energies, (B, T, M)."""
+    num, half = -(-x_BN.shape[1] // self.hop), self.frame_size // 2
+    x_BN = jnp.pad(x_BN, ((0, 0), (0, max(half + 1 - x_BN.shape[1], 0))))  # as much as is mirrored
+    end = x_BN[:, -half - 1:-1][:, ::-1] if self.seconds is not None else jnp.zeros((x_BN.shape[0], half))
+    x_BN = jnp.concatenate([x_BN[:, 1:half + 1][:, ::-1], x_BN, end], axis=1)
+    windows = spectrogram.frames(x_BN, self.frame_size, self.hop, num)
+    power = spectrogram.power_spectrum(windows * jnp.asarray(spectrogram.periodic_hann(self.frame_size), jnp.float32),
+                                       self.frame_size)
+    filters = spectrogram.mel_filters(self.rate, self.frame_size, self.num_mels, self.scale)
+    return jnp.log10(jnp.maximum(jnp.matmul(power, jnp.asarray(filters, jnp.float32), precision="highest"), 1e-10))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,15 +128,19 @@ class KaldiFilterBank(OnDevice):
     size, hop = int(self.rate * self.frame_ms / 1000), int(self.rate * self.hop_ms / 1000)
     num = max(1 + (x.shape[1] - size) // hop, 1)
     length_B = jnp.where(length_B < size, 0, 1 + (length_B - size) // hop)
-    windows = spectrogram.frames(x, size, hop, num)
+    log_BTM = spectrogram.each(functools.partial(self._log_mel, size=size, hop=hop, num=num), x)
+    return {**batch, self.name: jnp.where(inside(log_BTM, length_B)[..., None], log_BTM, 0), f"{self.name}_length": length_B}
+
+  def _log_mel(self, x_BN, *, size, hop, num):
+    """ln of the mel filters' energies, (B, T = num, M), of frames of `size` samples."""
+    windows = spectrogram.frames(x_BN, size, hop, num)
     windows -= windows.mean(-1, keepdims=True)
     windows -= 0.97 * jnp.concatenate([windows[..., :1], windows[..., :-1]], axis=-1)
     fft_size = 1 << (size - 1).bit_length()
     power = spectrogram.power_spectrum(windows * jnp.asarray(spectrogram.povey(size), jnp.float32), fft_size)
     filters = spectrogram.kaldi_filters(self.rate, fft_size, self.num_mels, self.low, self._high())
     mel = jnp.matmul(power, jnp.asarray(filters, jnp.float32), precision="highest")
-    log_BTM = jnp.log(jnp.maximum(mel, np.finfo(np.float32).eps))
-    return {**batch, self.name: jnp.where(inside(log_BTM, length_B)[..., None], log_BTM, 0), f"{self.name}_length": length_B}
+    return jnp.log(jnp.maximum(mel, np.finfo(np.float32).eps))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

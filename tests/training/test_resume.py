@@ -29,8 +29,9 @@ VARIANTS = {
                "--training.save_every=5%"],
     "images": [],
     "texts": [],
+    "sounds": [],
 }
-EXPERIMENTS = {"images": recipes.IMAGES, "texts": recipes.TEXTS}  # the others are variants of one
+EXPERIMENTS = {"images": recipes.IMAGES, "texts": recipes.TEXTS, "sounds": recipes.SOUNDS}  # the others are variants of one
 
 
 def last_state(run: pathlib.Path) -> tuple[int, dict[str, bytes]]:
