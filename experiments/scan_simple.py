@@ -26,9 +26,10 @@ from research.tasks.writing import Against, Writing
 from research.training.settings import Training
 
 PAPER = Paper("Generalization without systematicity", "Lake, Baroni", 2018, "ICML", "https://arxiv.org/abs/1711.00350")
+_CONSTANT = Constant()  # the paper's
 
 
-def run(split: str, criterion: Criterion, published: float, says: str, schedule: Schedule = Constant()) -> Experiment:
+def run(split: str, criterion: Criterion, published: float, says: str, schedule: Schedule = _CONSTANT) -> Experiment:
   """The overall-best network (two layers of 200, dropout 0.5, no attention) on a split: 100,000 commands are shown."""
   train = JSONL(path=f"text/scan/{split}_train.jsonl.gz")
   words = lambda name, text: Tokens(name=name, text=text, eos=True,
