@@ -1,4 +1,4 @@
-"""Lake, Baroni 2018, SCAN's simple split: the overall-best network follows 99.7 % of new commands. NOT RUN yet.
+"""Lake, Baroni 2018, SCAN's simple split: the overall-best network follows 99.7 % of new commands.
 
   python launch.py --experiment=scan_simple --data_dir=DATA
 

@@ -25,6 +25,7 @@ from research.tasks.application import Application, Option
 from research.tasks.base import Task
 from research.training.program import Network
 
+_OVERLAP, _LONGEST = 2, 3600  # seconds of a long recording: that two pieces have in common at least, and of all of it
 _CODE = ("config.py", "config_values.py", "preprocessing")  # of research: what prepares inputs and words answers
 
 
@@ -92,7 +93,8 @@ def write(contents: Contents, settings: Export, folder: pathlib.Path) -> None:
   _copy_code(folder / "code" / "research")
   (folder / "runtime.py").write_bytes(pathlib.Path(runtime.__file__).read_bytes())
   (folder / "MODEL_CARD.md").write_text("", encoding="utf-8")
-  host = contents.host
+  long = _long(contents)
+  host = contents.host.lasting(_LONGEST) if long else contents.host
   _write_spec(folder, {
       "format": runtime.FORMAT, "name": contents.name, "kind": application.kind, "title": contents.title,
       "inputs": {"field": host.field, "type": host.modality, "list": host.listed, "limits": host.limits},
@@ -100,6 +102,7 @@ def write(contents: Contents, settings: Export, folder: pathlib.Path) -> None:
       "keeps": application.keeps, "batch_sizes": list(settings.batch_sizes),
       "options": {name: _option(option) for name, option in application.options.items()},
       **({} if host.rate is None else {"sample_rate": host.rate}),
+      **long,
       "transforms": to_json(host.transforms), "answer": to_json(application.words), "functions": entries,
       "explains": None if name is None else {"method": functions.LEFT_OUT if tokens else functions.INTEGRATED},
       "weights": settings.weights,
@@ -141,6 +144,18 @@ def _feature(feature: Feature, ragged: bool) -> dict[str, Any]:
   """Ragged also where training had windows of one length and an application has prompts of any."""
   shape = feature.shape[1:] if ragged and not feature.ragged else feature.shape
   return {"shape": list(shape), "dtype": jax.dtypes.canonicalize_dtype(feature.dtype).name, "ragged": ragged}
+
+
+def _long(contents: Contents) -> dict[str, int]:
+  """How recordings are cut that are longer than the greatest length: {"long": samples between pieces}, or {}.
+
+  Pieces begin at whole multiples of two seconds, which every network's frames divide, and overlap by two seconds or more.
+  """
+  rate, greatest = contents.host.rate, contents.application.lengths[-1]
+  if rate is None or len(greatest) != 1 or not contents.application.words.joins:
+    return {}
+  step = (next(iter(greatest.values())) // rate - _OVERLAP) // 2 * 2 * rate
+  return {"long": step} if step > 0 else {}
 
 
 def _option(option: Option) -> dict[str, Any]:

@@ -54,6 +54,12 @@ class Host:
     """Samples a second of audio."""
     return next((transform.rate for transform in self.transforms if isinstance(transform, DecodeAudio)), None)
 
+  def lasting(self, seconds: float) -> "Host":
+    """The same, for recordings of so many seconds."""
+    transforms = [dataclasses.replace(transform, max_seconds=seconds) if isinstance(transform, DecodeAudio) else transform
+                  for transform in self.transforms]
+    return dataclasses.replace(self, transforms=tuple(transforms))
+
 
 def host(intake: Intake, transforms: Sequence[Transform], needed: Sequence[str], folder: pathlib.Path) -> Host:
   """Finds the one feature of an example that people can give and that suffices.

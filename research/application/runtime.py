@@ -20,6 +20,8 @@ bundles of several versions, and the `research` that made them, live side by sid
   lengths       for each shape the length of every feature of unequal length; [{}] where there is none
   options       what `prepare` takes by name: {"name": {"type": int | float, "default", "low", "high", "about"}}
   sample_rate   of audio, Hz
+  long          samples from one piece to the next of a recording that is longer than the greatest length, which is the length
+                of a piece; absent where only the beginning of such a recording is read
   explains      null, or {"method"}: whether `explain` is there
   weights       float32, bfloat16 or int8: how they are stored
   gate          what was compared with the live model, and what came of it
@@ -81,12 +83,14 @@ class Prepared:
     shape: the place of its lengths in `Bundle.spec["lengths"]`; inputs of one shape can be run together.
     options: what was asked for.
     notes: what the answer must say besides.
+    pieces: of a recording that is longer than the features, which are its beginning: features of each overlapping piece.
   """
 
   features: dict[str, np.ndarray]
   shape: int
   options: dict[str, Any]
   notes: dict[str, str]
+  pieces: Sequence[dict[str, np.ndarray]] = ()
 
 
 class Bundle:
@@ -133,15 +137,19 @@ class Bundle:
         raise BadInput(f"{name} is {array.dtype} {array.shape}, the network reads {about['dtype']} {tuple(about['shape'])}")
       arrays[name] = array.astype(about["dtype"], copy=False)
     shape = self._shape(arrays)
-    notes = {}
+    notes, pieces = {}, []
     for name, length in self.spec["lengths"][shape].items():
       if not len(arrays[name]):
         raise BadInput("there is nothing in it")
-      if len(arrays[name]) > length:
+      if len(arrays[name]) > length and (step := self.spec.get("long")):
+        begins = range(0, len(arrays[name]) - length + step, step)
+        pieces = [{**arrays, name: arrays[name][begin:begin + length]} for begin in begins]
+        arrays = pieces[0]
+      elif len(arrays[name]) > length:
         kept = "last" if self.spec.get("keeps") == "end" else "first"
         notes["truncated"] = f"only the {kept} {length} of {len(arrays[name])} {self.spec['unit']} were read"
         arrays[name] = arrays[name][-length:] if kept == "last" else arrays[name][:length]
-    return Prepared(arrays, shape, options, notes)
+    return Prepared(arrays, shape, options, notes, pieces)
 
   def shape(self, prepared: Prepared) -> Hashable:
     """Inputs of equal shapes can be run together."""
@@ -182,8 +190,18 @@ class Bundle:
     for first in range(0, len(inputs), size):
       part = inputs[first:first + size]
       found = self._answer(self.arrays(part), [{"features": item.features, "options": item.options} for item in part])
-      answers += [{**answer, **item.notes} for answer, item in zip(found, part, strict=True)]
+      answers += [{**(self._long(item) if item.pieces else answer), **item.notes}
+                  for answer, item in zip(found, part, strict=True)]
     return answers
+
+  def _long(self, item: Prepared) -> dict:
+    """The answer to all of a long recording."""
+    pieces = [dataclasses.replace(item, features=features, pieces=()) for features in item.pieces]
+    size, rate = self.spec["batch_sizes"][-1], self.spec["sample_rate"]
+    said = [self.arrays(pieces[first:first + size]) for first in range(0, len(pieces), size)]
+    whole = {name: np.concatenate([arrays[name] for arrays in said]) for name in said[0]}
+    answer, = self._answer(self._answer.joined(whole, self.spec["long"] / rate), [{"features": {}, "options": item.options}])
+    return answer
 
   def arrays(self, inputs: Sequence[Prepared]) -> dict[str, np.ndarray]:
     """What the device says of as many inputs of one shape as the largest batch size, before words are made of it."""

@@ -17,7 +17,13 @@ _Self = TypeVar("_Self", bound="Answer")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Answer:
-  """Base of all."""
+  """Base of all.
+
+  Attributes:
+    joins: whether `joined` is there.
+  """
+
+  joins = False
 
   def __call__(self, arrays: Mapping[str, np.ndarray], given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The answers to B inputs.
@@ -27,6 +33,15 @@ class Answer:
       given: of each input its "features", arrays by name, and "options".
     """
     raise TypeError(f"{type(self).__name__} defines no __call__")
+
+  def joined(self, arrays: Mapping[str, np.ndarray], step: float) -> dict[str, np.ndarray]:
+    """What the device would say of a whole recording (1, ...).
+
+    Args:
+      arrays: what it said of overlapping pieces, in order (P, ...).
+      step: seconds from the beginning of one piece to that of the next.
+    """
+    raise TypeError(f"{type(self).__name__} joins nothing")
 
   def parts(self, features: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """What the numbers of an explanation belong to, where that is not the input as it is given: {"tokens": [...]}."""

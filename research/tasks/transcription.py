@@ -99,8 +99,8 @@ class Transcription(Speech):
             "rate": self._rates(frames, batch)}
 
   def _rates(self, frames: Frames, batch) -> jax.Array:
-    """(B,): frames a second, of every utterance the same."""
-    rate = self.frame_rate * frames.logits.shape[1] / batch["inputs"].shape[1]
+    """(B,): frames a second, of every utterance the same; one of the network's for a whole number of the input's."""
+    rate = self.frame_rate / max(1, round(batch["inputs"].shape[1] / frames.logits.shape[1]))
     return jnp.full(frames.lengths.shape, rate, jnp.float32)
 
   def write(self, model, batch) -> dict[str, jax.Array]:

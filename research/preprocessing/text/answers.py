@@ -114,6 +114,8 @@ class Transcripts(Answer):
     blank: the output that stands for no label.
   """
 
+  joins = True
+
   tokenizer: str
   blank: int
 
@@ -128,6 +130,20 @@ class Transcripts(Answer):
       frames = np.flatnonzero((path != self.blank) & (path != np.concatenate([[self.blank], path[:-1]])))
       answers.append(self._timed(path[frames], frames, 1 / float(rate), int(length) / float(rate)))
     return answers
+
+  def joined(self, arrays, step):
+    """The path of one recording. Two pieces meet in the frame next to the middle of their overlap where both hear a blank: no
+    label is cut in two, lost or said twice there."""
+    pieces = [path_T[:length] for path_T, length in zip(arrays["path"], arrays["length"])]
+    shift, whole = round(step * float(arrays["rate"][0])), pieces[0]
+    for number, piece in enumerate(pieces[1:], 1):
+      begin = number * shift
+      overlap = min(len(whole) - begin, len(piece))
+      quiet = np.flatnonzero((whole[begin:begin + overlap] == self.blank) & (piece[:overlap] == self.blank))
+      middle = overlap // 2
+      meet = min(quiet.tolist(), key=lambda frame: abs(frame - middle), default=middle)
+      whole = np.concatenate([whole[:begin + meet], piece[meet:]])
+    return {"path": whole[None], "length": np.array([len(whole)]), "rate": arrays["rate"][:1]}
 
   def _timed(self, labels_N: np.ndarray, frames_N: np.ndarray, seconds: float, duration: float) -> dict[str, Any]:
     # How far the text reaches after each label says which labels a word is made of, whatever the tokenizer.

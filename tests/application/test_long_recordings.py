@@ -1,0 +1,119 @@
+"""Recordings that are longer than what a network was compiled for: heard in pieces, answered as one."""
+
+import dataclasses
+import io
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+from etils import epath
+from trained import FACTS, untrained
+
+from research.application import runtime
+from research.application.settings import Export
+from research.augmentation.audio_features import KaldiFilterBank
+from research.config import Duration
+from research.data.buckets import Buckets
+from research.data.dataset import Data
+from research.data.sources import Source
+from research.data.speech import AudioFiles, transcribed
+from research.decoding.ctc_search import BestPath
+from research.experiment import Experiment
+from research.metrics.speech import ErrorRate
+from research.models import ctc_recurrent
+from research.modes.export import export
+from research.optimizers.adam import Adam
+from research.preprocessing.arrays import Select
+from research.preprocessing.audio import DecodeAudio
+from research.preprocessing.text.answers import Transcripts
+from research.preprocessing.text.training import Characters
+from research.tasks.transcription import Transcription
+from research.tasks.writing import Against, Writing
+from research.training.settings import Training
+
+RATE = 8000
+
+
+def noise(seconds: float, seed: int) -> np.ndarray:
+  """Noise that grows and fades."""
+  rng, num = np.random.default_rng(seed), round(seconds * RATE)
+  return 0.2 * rng.normal(size=num) * (1.1 + np.sin(np.arange(num) / 900))
+
+
+def file(samples: np.ndarray) -> bytes:
+  stream = io.BytesIO()
+  soundfile.write(stream, samples, RATE, format="WAV")
+  return stream.getvalue()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Noises(Source):
+  """Four files.
+
+  Attributes:
+    folder: where they are made.
+  """
+
+  folder: str
+
+  def open_all(self, data_dir):
+    folder = epath.Path(self.folder)
+    for i in range(4):
+      (folder / f"{i}.wav").write_bytes(file(noise(1 + i, i)))
+    return AudioFiles(folder, [f"{i}.wav" for i in range(4)], {"text": ["ab", "ba", "abb", "a"]}, lengths=np.arange(1.0, 5.0))
+
+  def files(self, data_dir):
+    return ()
+
+
+@pytest.fixture(scope="module")
+def listener(tmp_path_factory):
+  """A network whose outputs hear a third of a second, and its bundle, for five seconds at a time."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    source = Noises(folder=str(tmp_path_factory.mktemp("noises")))
+    sounds = transcribed(source, Characters(specials=("<pad>",)), source)
+    experiment = Experiment(
+        data=Data(train=sounds, evaluation={"test": sounds}, batch_size=4, on_device=(KaldiFilterBank(rate=RATE, num_mels=20),),
+                  transforms=(DecodeAudio(rate=RATE), Select(names=("inputs", "targets"))),
+                  buckets=Buckets(features=("inputs", "targets"), lengths=((5 * RATE, 4),))),
+        task=Transcription(vocab_size=3, writing=Writing(
+            decoding=BestPath(), against=(Against(metric=ErrorRate(unit="character"), reference="text"),))),
+        model=ctc_recurrent.Config(channels=(8, 8), kernels=(5, 5), strides=(2, 2), num_layers=0),
+        optimizer=Adam(learning_rate=0.0), training=Training(steps=Duration(1)))
+    trained = untrained(experiment, tmp_path_factory.mktemp("run"))
+    trained = dataclasses.replace(trained, params=jax.tree.map(lambda p: 2 * p, trained.params))
+    return trained, runtime.load(pathlib.Path(export(trained, Export(batch_sizes=(1, 2), num_examples=4), "noise", FACTS)))
+
+
+def test_what_is_heard_in_pieces_is_what_is_heard_at_once(listener):
+  trained, bundle = listener
+  assert bundle.spec["long"] == 2 * RATE
+  samples = noise(13.3, 9)
+  long, short = bundle.prepare(file(samples)), bundle.prepare(file(samples[:4 * RATE]))
+  assert len(long.pieces) == 6 and not short.pieces and not long.notes
+  whole = trained.network.see({"inputs": long_samples(samples), "inputs_length": np.array([len(samples)])})
+  frames = trained.task.forward(trained.network.bind(trained.params, trained.buffers), whole, None)
+  arrays = {"path": np.asarray(frames.logits.argmax(-1), np.int32), "length": np.asarray(frames.lengths),
+            "rate": np.array([25.0])}
+  expected, = bundle._answer(arrays, [{}])
+  assert len(expected["text"]) > 20
+  answers = bundle.run([short, long])
+  assert answers[1] == expected
+  assert answers[0] == bundle.run([short])[0] != expected
+
+
+def long_samples(samples: np.ndarray) -> np.ndarray:
+  """(1, N) as the file gives them."""
+  return soundfile.read(io.BytesIO(file(samples)), dtype="float32")[0][None]
+
+
+def test_pieces_meet_where_both_are_silent():
+  """The second hears the last label of the first a frame earlier: cut in the middle it would be lost, or said twice."""
+  words = Transcripts(tokenizer="none", blank=0)
+  path = np.array([[0, 1, 0, 0, 2, 0, 0, 3], [0, 0, 2, 2, 0, 0, 3, 0], [0, 2, 0, 3, 0, 1, 9, 9]])
+  arrays = {"path": path, "length": np.array([8, 8, 6]), "rate": np.array([2.0] * 3)}
+  joined = words.joined(arrays, 1.0)
+  assert joined["path"].tolist() == [[0, 1, 0, 0, 2, 0, 0, 3, 0, 1]] and joined["length"].tolist() == [10]
