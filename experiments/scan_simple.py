@@ -1,10 +1,11 @@
-"""Lake, Baroni 2018, SCAN's simple split: the overall-best network follows 99.7 % of new commands.
+"""Lake, Baroni 2018, SCAN's simple split: the overall-best network follows 99.7 % of new commands. NOT RUN yet.
 
   python launch.py --experiment=scan_simple --data_dir=DATA
 
 About 20 minutes on one CPU core for three seeds. Expected: at least 97 %, a whole sequence with its end counted as one. The
-paper shows one command at a time and feeds the network's own output back half of the time; here 32 commands are a batch, the
-true actions are fed, and the rate falls to 0: with the paper's constant one the last step decided (93, 81 and 94 %).
+paper shows one command at a time and feeds the network's own output back half of the time; here 32 commands are a batch, and
+the true actions are fed. With dropout before the last layer too, which the paper has not, it was 89 %, and with a rate that
+falls to 0 besides 79 %.
 """
 
 from research.config import Duration
@@ -18,7 +19,6 @@ from research.experiment import Experiment
 from research.metrics.exact_match import ExactMatch
 from research.models import recurrent
 from research.optimizers.adam import Adam
-from research.optimizers.schedule import Constant, Cosine, Schedule
 from research.paper import Criterion, Paper, Target, at_least
 from research.preprocessing.text.training import Words
 from research.tasks.text_to_text import TextToText
@@ -26,10 +26,9 @@ from research.tasks.writing import Against, Writing
 from research.training.settings import Training
 
 PAPER = Paper("Generalization without systematicity", "Lake, Baroni", 2018, "ICML", "https://arxiv.org/abs/1711.00350")
-_CONSTANT = Constant()  # the paper's
 
 
-def run(split: str, criterion: Criterion, published: float, says: str, schedule: Schedule = _CONSTANT) -> Experiment:
+def run(split: str, criterion: Criterion, published: float, says: str) -> Experiment:
   """The overall-best network (two layers of 200, dropout 0.5, no attention) on a split: 100,000 commands are shown."""
   train = JSONL(path=f"text/scan/{split}_train.jsonl.gz")
   words = lambda name, text: Tokens(name=name, text=text, eos=True,
@@ -42,11 +41,11 @@ def run(split: str, criterion: Criterion, published: float, says: str, schedule:
       data=Data(train=pairs(train), evaluation={"test": pairs(JSONL(path=f"text/scan/{split}_test.jsonl.gz"))},
                 buckets=Buckets(features=("source", "targets"), lengths=((10, 49),)), batch_size=32),
       task=TextToText(vocab_size=10, source_size=17, start_id=1, end_id=2, pad_id=0, token="word", writing=writing),
-      model=recurrent.Config(source_size=17, dropout=0.5), optimizer=Adam(learning_rate=1e-3, clip_norm=5.0, schedule=schedule),
+      model=recurrent.Config(source_size=17, dropout=0.5), optimizer=Adam(learning_rate=1e-3, clip_norm=5.0),
       training=Training(steps=Duration(100_000, "ex"), evaluate_every=Duration(25, "%")),
       targets=(Target(metric="test/exact_match", criterion=criterion, signature="whole text|greedy|max:49", place="section 4",
                       says=f"{says} ({published:.1%} in the paper)"),))
 
 
 def experiment() -> Experiment:
-  return run("simple", at_least(0.97), 0.997, "new commands are followed", Cosine())
+  return run("simple", at_least(0.97), 0.997, "new commands are followed")

@@ -31,7 +31,7 @@ class Config:
     width: units of a layer, and size of the tokens' vectors.
     num_layers: of each of the two.
     attention: the decoder's first layer also sees a mean of the encoder's outputs, weighted by v·tanh(W h + U output).
-    dropout: rate, on tokens' vectors, between layers and before the last.
+    dropout: rate, on tokens' vectors and between layers.
     source_size: the source's vocabulary, if it has one of its own.
   """
 
@@ -102,7 +102,7 @@ class Recurrent(nnx.Module):
     memory_BSH, layers = self._encode(source_BS, mask_BS, fold(key, 0))
     x_BTD = dropout(self.target(target_BT), self.config.dropout, fold(key, 1))
     outputs_BTH, _ = self._decode(x_BTD, RecurrentState(layers, memory_BSH, mask_BS), fold(key, 2))
-    return self._scores(dropout(outputs_BTH, self.config.dropout, fold(key, 3)))
+    return self._scores(outputs_BTH)
 
   def _encode(self, source_BS, mask_BS, key):
     x_BSD, states = dropout(self.source(source_BS), self.config.dropout, fold(key, 0)), []
