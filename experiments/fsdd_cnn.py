@@ -1,4 +1,4 @@
-"""Jackson et al. 2018, Free Spoken Digit Dataset: a convolutional network, and a split by speaker beside. NOT RUN yet.
+"""Jackson et al. 2018, Free Spoken Digit Dataset: a convolutional network, and a split by speaker beside.
 
   python launch.py --experiment=fsdd_cnn --data_dir=DATA
 

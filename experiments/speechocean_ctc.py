@@ -1,4 +1,4 @@
-"""Zhang et al. 2021, speechocean762: a small Conformer from scratch on three hours of accented English. NOT RUN yet.
+"""Zhang et al. 2021, speechocean762: a small Conformer from scratch on three hours of accented English.
 
   python launch.py --experiment=speechocean_ctc --data_dir=DATA
 
