@@ -41,7 +41,7 @@ class RelativeAttention(nnx.Module):
     r_HPK = heads(dense(self.position, distances_PD.astype(x_BTD.dtype)))
     q_content, q_position = (q + bias[...].astype(q.dtype)[:, None] for bias in (self.content_bias, self.position_bias))
     # Each example has a copy of r, else XLA:CPU multiplies all at once and then transposes what comes of it.
-    r_BHPK = jnp.broadcast_to(r_HPK, (len(q), *r_HPK.shape))
+    r_BHPK = jnp.broadcast_to(r_HPK, (q.shape[0], *r_HPK.shape))
     bias_BHTS = _by_key(jnp.einsum("bhtk,bhpk->bhtp", q_position / math.sqrt(self.head_dim), r_BHPK))
     y_BHTK = attend(q_content, k, v, mask_BT[:, None, None], bias_BHTS=bias_BHTS)
     return dense(self.out, y_BHTK.swapaxes(1, 2).reshape(x_BTD.shape))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax import export as jax_export
 from small_networks import compiled
 
 from research.config import ConfigError
@@ -43,6 +44,16 @@ def test_padding_changes_nothing(name):
   assert found_lengths.tolist() == lengths.tolist()
   for b, length in enumerate(lengths):
     np.testing.assert_allclose(found[b, :length], logits[b, :length], atol=2e-5)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_number_of_utterances_may_be_open(name):
+  """As an exported network's is."""
+  definition, state = nnx.split(SMALL[name].build(jax.ShapeDtypeStruct((3, 21, 8), jnp.float32), 4, nnx.Rngs(0)))
+  (num,) = jax_export.symbolic_shape("b")
+  exported = jax_export.export(jax.jit(lambda x, lengths: nnx.merge(definition, state, copy=True)(x, lengths).logits))(
+      jax.ShapeDtypeStruct((num, 21, 8), jnp.float32), jax.ShapeDtypeStruct((num,), jnp.int32))
+  assert exported.out_avals[0].shape[0] == num
 
 
 def test_a_network_hears_both_ways():
