@@ -186,13 +186,14 @@ class Bundle:
     assert len({item.shape for item in inputs}) <= 1, "run takes inputs of one shape"
     if options:
       inputs = [dataclasses.replace(item, options=self._options({**item.options, **options})) for item in inputs]
-    answers, size = [], self.spec["batch_sizes"][-1]
-    for first in range(0, len(inputs), size):
-      part = inputs[first:first + size]
-      found = self._answer(self.arrays(part), [{"features": item.features, "options": item.options} for item in part])
-      answers += [{**(self._long(item) if item.pieces else answer), **item.notes}
-                  for answer, item in zip(found, part, strict=True)]
-    return answers
+    size = self.spec["batch_sizes"][-1]
+    found = {i: self._long(item) for i, item in enumerate(inputs) if item.pieces}
+    short = [i for i in range(len(inputs)) if i not in found]
+    for first in range(0, len(short), size):
+      at = short[first:first + size]
+      given = [{"features": inputs[i].features, "options": inputs[i].options} for i in at]
+      found |= zip(at, self._answer(self.arrays([inputs[i] for i in at]), given), strict=True)
+    return [{**found[i], **item.notes} for i, item in enumerate(inputs)]
 
   def _long(self, item: Prepared) -> dict:
     """The answer to all of a long recording."""
