@@ -1,8 +1,6 @@
-"""Recordings of any length, piece by piece, so that no word is lost or doubled where two pieces meet.
+"""Recordings of any length by a Whisper: it hears windows of 30 s, and the next begins at the last time that it has said.
 
-A CTC network hears overlapping chunks; of each chunk's frames those near its ends are left out, so that every frame of the
-recording counts once, and the text is made of all of them. A Whisper hears windows of half a minute, and the next begins at the
-last time that it has said. T frames of a recording, M mel filters, F frames of a window.
+T frames of a recording, M mel filters, F frames of a window. What CTC networks do is in application/runtime.py.
 """
 
 import dataclasses
@@ -11,78 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from research.config import ConfigError
 from research.decoding.fallback import Recognizer, Window
 from research.decoding.whisper import SECONDS
 
-# --- CTC -------------------------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Chunk:
-  """A piece of a recording.
-
-  Attributes:
-    begin, end: its samples.
-    first, last: which of its frames count.
-  """
-
-  begin: int
-  end: int
-  first: int
-  last: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Chunks:
-  """How a recording is cut.
-
-  What comes out is what the network says of the whole recording if no frame hears further than `context` frames.
-
-  Attributes:
-    size: samples that a frame of the network's output is made of, its context aside.
-    hop: samples from one frame to the next. wav2vec 2.0 has 400 and 320.
-    frames: of a chunk that count; in the first and the last, those up to their ends count, too.
-    context: frames on either side of them that are heard and do not count.
-  """
-
-  size: int
-  hop: int
-  frames: int
-  context: int
-
-  def __post_init__(self):
-    for name, least in (("size", 1), ("hop", 1), ("frames", 1), ("context", 0)):
-      if getattr(self, name) < least:
-        raise ConfigError(f"{name}={getattr(self, name)}: must be {least} or more")
-
-  @property
-  def num_samples(self) -> int:
-    """Of a chunk; the last may be shorter."""
-    return (self.frames + 2 * self.context - 1) * self.hop + self.size
-
-  def num_frames(self, num_samples: int) -> int:
-    """What the network makes of so many samples."""
-    return max((num_samples - self.size) // self.hop + 1, 0)
-
-  def cut(self, num_samples: int) -> list[Chunk]:
-    """The chunks of a recording; none where it is too short for a frame."""
-    chunks, done = [], 0
-    while done < self.num_frames(num_samples):
-      first = max(done - self.context, 0)
-      begin, end = first * self.hop, min(first * self.hop + self.num_samples, num_samples)
-      last = self.num_frames(end - begin) - (0 if end == num_samples else self.context)
-      chunks.append(Chunk(begin, end, done - first, last))
-      done = first + last
-    return chunks
-
-
-def joined(chunks: Sequence[Chunk], outputs: Sequence[np.ndarray]) -> np.ndarray:
-  """The frames of a whole recording (T, ...), one at least: what the network said of each chunk (its frames, padding, ...)."""
-  return np.concatenate([output[chunk.first:chunk.last] for chunk, output in zip(chunks, outputs, strict=True)])
-
-
-# --- Whisper ---------------------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""Windows and chunks: nothing is lost or doubled where they meet, and a Whisper says what transformers' `generate` says."""
+"""Windows of a Whisper: nothing is lost or doubled where they meet, and it says what transformers' `generate` says."""
 
 import dataclasses
 import functools
 import pathlib
-import re
 
 import jax
 import numpy as np
@@ -12,7 +11,7 @@ from flax import nnx
 
 from research.config import ConfigError
 from research.decoding.fallback import Fallback, Recognizer, Window, compression
-from research.decoding.long_form import Chunks, joined, segments_of, transcribe
+from research.decoding.long_form import segments_of, transcribe
 from research.decoding.whisper import whisper_tokens
 from research.pretrained.huggingface import model_of, settings_of, vocab_size_of
 from research.pretrained.weights import Pretrained
@@ -128,45 +127,3 @@ def test_prompts():
 def test_pieces_of_a_window(tokens, pieces, frames):
   found, step = segments_of(np.array(tokens, np.int32), 100, 200, 3000)
   assert [(round(s.start, 6), round(s.end, 6), s.tokens.tolist()) for s in found] == pieces and step == frames
-
-
-# --- CTC -------------------------------------------------------------------------------------------------------------------
-
-
-def test_chunks_of_a_network_that_hears_no_further_are_the_whole_recording():
-  """Convolutions as those of wav2vec 2.0: over samples, and last over seven frames, three to either side."""
-  rng = np.random.default_rng(0)
-  kernels = [rng.normal(size=size).astype(np.float32) for size in ((10, 4), (3, 4, 4), (7, 4, 6))]
-  def network(samples):
-    x = samples[:, None]
-    for kernel, stride in zip(kernels, (5, 2, 1)):
-      kernel = kernel if kernel.ndim == 3 else kernel[:, None]
-      x = x if stride > 1 else np.pad(x, ((3, 3), (0, 0)))
-      patches = np.stack([x[k:len(x) - len(kernel) + 1 + k:stride] for k in range(len(kernel))])
-      x = np.tanh(np.einsum("ktc,kcd->td", patches, kernel))
-    return x
-
-  samples = rng.normal(size=2357).astype(np.float32)
-  whole = network(samples)
-  for frames, context in ((20, 3), (20, 9), (5, 3), (1, 4), (1, 3), (400, 3)):
-    chunks = Chunks(size=20, hop=10, frames=frames, context=context)
-    pieces = chunks.cut(len(samples))
-    assert len(whole) == chunks.num_frames(len(samples))
-    assert (len(pieces) == 1) == (frames == 400) and max(p.end - p.begin for p in pieces) <= chunks.num_samples
-    found = joined(pieces, [network(samples[p.begin:p.end]) for p in pieces])
-    np.testing.assert_allclose(found, whole, atol=1e-6)
-    assert found.argmax(1).tolist() == whole.argmax(1).tolist()  # the best path, and so the text
-  pieces = Chunks(size=20, hop=10, frames=20, context=1).cut(len(samples))  # hears less than it should: seams show
-  assert np.abs(joined(pieces, [network(samples[p.begin:p.end]) for p in pieces]) - whole).max() > 1e-2
-
-
-def test_every_frame_counts_once_whatever_the_length():
-  chunks = Chunks(size=25, hop=10, frames=7, context=2)
-  for num in (*range(0, 60), *range(95, 145), 1000):
-    pieces, counted = chunks.cut(num), []
-    for piece in pieces:
-      counted += range(piece.begin // 10 + piece.first, piece.begin // 10 + piece.last)
-      assert piece.last <= chunks.num_frames(piece.end - piece.begin) and piece.end <= num
-    assert counted == list(range(chunks.num_frames(num)))
-  with pytest.raises(ConfigError, match=re.escape("frames=0: must be 1 or more")):
-    Chunks(size=10, hop=10, frames=0, context=3)
