@@ -13,7 +13,6 @@ from research.decoding.fallback import Recognizer, Window
 from research.decoding.whisper import SECONDS
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Segment:
   """A piece of text.
