@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 
+from research import process
 from research.config import config_hash
 from research.paper import Outcome, Verdict, headline
 
@@ -32,16 +33,10 @@ def environment() -> dict:
       "device": f"{len(devices)} x {devices[0].device_kind}" if devices[0].platform != "cpu" else f"{len(devices)} x CPU",
       "processes": jax.process_count(),
       "cpu": _cpu(),
-      "cores": len(_affinity()),
+      "cores": process.cores(),
       "git": _git(),
       "x64": bool(jax.config.read("jax_enable_x64")),
   }
-
-
-def _affinity() -> Sequence[int]:
-  import os
-
-  return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
 
 
 def _cpu() -> str:

@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import io
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from research import process
 from research.application.batching import Batcher, Lane, Ran
 from research.application.limits import Limits
 from research.application.metrics import Metrics
@@ -65,7 +65,7 @@ class Service:
     self.draining = False
     self._names = {id(bundle): name for name, bundle in self.bundles.items()}
     self._limits = {name: Limits.of(settings, bundle.spec["inputs"]["limits"]) for name, bundle in self.bundles.items()}
-    self._pool = concurrent.futures.ThreadPoolExecutor(settings.threads or os.cpu_count(), "host")
+    self._pool = concurrent.futures.ThreadPoolExecutor(settings.threads or process.cores(), "host")
     self._batcher = Batcher(self._observe)
     self._inside = 0
     self.metrics.waiting.set_function(lambda: self._batcher.num_waiting)

@@ -14,6 +14,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
+from research import process
 from research.config import ConfigError
 from research.data import cache
 from research.data.examples import DataError, Examples, warn_once
@@ -267,12 +268,11 @@ def _write(folder: pathlib.Path, examples: Examples, features: tuple[Tokens, ...
 
 def _blocks(encoder: _Encoder, num: int, threaded: bool) -> Iterator[list[_Part]]:
   starts = range(0, num, encoder.block)
-  cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-  if threaded or num < _MANY or cores == 1:
+  if threaded or num < _MANY or process.cores() == 1:
     yield from map(encoder, starts)
     return
   context = multiprocessing.get_context("spawn")  # a fork of a process with JAX's threads may hang
-  with concurrent.futures.ProcessPoolExecutor(cores, context, _start_worker, (encoder,)) as pool:
+  with concurrent.futures.ProcessPoolExecutor(process.cores(), context, _start_worker, (encoder,)) as pool:
     yield from pool.map(_encode_in_worker, starts)
 
 

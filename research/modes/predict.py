@@ -6,6 +6,7 @@ import pathlib
 import sys
 from typing import TextIO
 
+from research import process
 from research.application import prediction, runtime
 from research.application.settings import Predict
 from research.config import ConfigError
@@ -47,7 +48,7 @@ def run(context: Context, settings: Predict) -> int:
   try:
     num_bad = prediction.predict(
         bundle, left, lambda answer: print(json.dumps(answer, ensure_ascii=False), file=stream), between,
-        explain=settings.explain, num_threads=os.cpu_count() or 1)
+        explain=settings.explain, num_threads=process.cores())
   finally:
     if output is not None:
       stream.close()

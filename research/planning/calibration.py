@@ -1,10 +1,11 @@
-"""How fast a device that is here is: what it reaches in products and copies, and, where that is short, the step itself.
+"""How fast what is here is: a device in products, in copies and, where that is short, in the step itself; and the input.
 
 Efficiency depends on shapes, above all on CPUs, where the gradient of one convolution runs at a fifth of the rate of another
 and a softmax at a tenth of the memory's bandwidth. Timing a step's products one by one came to 45 to 90 % of its time; some
 steps on made-up data come to all of it.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from research.data.dataset import Data, Opened
 from research.training.program import Program
 
 LONGEST = 20.0  # seconds a step may be expected to take if it is to be tried
+_READING = 1.0  # seconds that batches are read for
 _SIZE = 1024
 
 
@@ -38,6 +41,17 @@ def rates(program: Program, compiled: Callable, num_flops: float, chunk: int) ->
   if num_flops * chunk / found["flops"] < LONGEST:
     found["step"] = _trial(program, compiled) / chunk
   return found
+
+
+def input_seconds(data: Data, opened: Opened) -> float:
+  """Seconds of one core that it takes to read a training batch and to prepare it, in the mean over the shapes of batches."""
+  batches = dataclasses.replace(data, num_threads=0, num_workers=0).training(opened, seed=0)
+  next(batches)
+  num, begin = 0, time.process_time()
+  while not num or (time.process_time() - begin < _READING and num < 10_000):
+    next(batches)
+    num += 1
+  return (time.process_time() - begin) / num
 
 
 def _trial(program: Program, compiled: Callable) -> float:

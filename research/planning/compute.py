@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from research import flops
+from research import flops, process
 from research.config import ConfigError
 from research.data.dataset import Data, Opened
 from research.data.declared import Declared, declared
@@ -49,6 +49,8 @@ class Compiled:
     wire, hidden: bytes that leave the device, and those of them beside which other work goes on.
     compile_seconds: how long the compiler took.
     rates: measured on a device that is here (see calibration).
+    input_seconds: of a core of this host, to read and prepare a batch; NaN where the data are not here.
+    cores: of this host, that this process may use.
     batch_bytes: of a batch, over all devices.
     state_bytes: of a checkpoint.
     num_checkpoints: that are kept.
@@ -82,6 +84,8 @@ class Compiled:
   hidden: float = 0.0
   compile_seconds: float
   rates: dict[str, float] = dataclasses.field(default_factory=dict)
+  input_seconds: float = math.nan
+  cores: int = 1
   batch_bytes: float
   state_bytes: float
   num_checkpoints: int
@@ -166,6 +170,7 @@ def compile_step(experiment: Any, device: Device, data_dir) -> Compiled:
       data_bytes=_data_bytes(data, data_dir), declared=why, holds={name: size for name, size in holds.items() if size},
       tokens=experiment.task.tokens_in(data.spec(its)) if counts_tokens else 0,
       token=experiment.task.token if counts_tokens else "",
+      input_seconds=math.nan if why else calibration.input_seconds(data, its), cores=process.cores(),
       fits=False, peak=math.inf, capacity=capacity(device, mesh), compile_seconds=0.0)
   begin = time.monotonic()
   try:

@@ -1,7 +1,9 @@
 """How long a step takes and what it costs: from what is counted to seconds, by rates that are stated.
 
 A step's time is that of its products, the longer of arithmetic and memory; of all else, by memory; and of the collectives
-that nothing else goes on beside. Collectives that are hidden count where they outlast the rest.
+that nothing else goes on beside. Collectives that are hidden count where they outlast the rest. Input is prepared while an
+accelerator computes, and counts where it takes longer, if this host is the accelerator's; where the host computes itself, its
+cores do the one and the other.
 """
 
 import dataclasses
@@ -25,7 +27,8 @@ class Cost:
 
   Attributes:
     seconds: of a step, in the mean over the shapes of batches.
-    parts: of which for arithmetic of products, for memory and for links; or for the whole step, where it was tried.
+    parts: of which for arithmetic of products, for memory and for links, or for the whole step, where it was tried; and for
+      input.
     by: where the rates are from.
     utilization: FLOPs over the peak; None where that is measured, not known.
     hours: of the run: its steps, and evaluations at a third of a step's time an example.
@@ -61,11 +64,15 @@ def cost(compiled: Compiled, chip: Chip, num_chips: int) -> Cost:
     bandwidth, link = PEAKS[chip.kind].bandwidth * MEMORY, chip.link / chip.devices * WIRE
     parts, by = _parts(compiled, (peak or 0.0) * PRODUCTS, bandwidth, link), ASSUMED
   largest, share = sum(parts.values()), compiled.mean_share
-  seconds = largest * share
-  evaluation = compiled.num_evaluations * compiled.eval_examples * largest / compiled.batch_size / 3
+  parts = {name: part * share for name, part in parts.items()}
+  if compiled.rates and not math.isnan(compiled.input_seconds):
+    reading = compiled.input_seconds / compiled.cores
+    parts["input"] = max(0.0, reading - (0.0 if compiled.kind == "cpu" else largest * share))
+  seconds = sum(parts.values())
+  evaluation = (largest / 3 + parts.get("input", 0.0)) / compiled.batch_size * compiled.eval_examples * compiled.num_evaluations
   hours = (seconds * compiled.total_steps + evaluation) / 3600
   return Cost(
-      seconds=seconds, parts={name: part * share for name, part in parts.items()}, by=by,
+      seconds=seconds, parts=parts, by=by,
       utilization=compiled.flops * share / compiled.devices / seconds / peak if peak else None,
       hours=hours, evaluation_hours=evaluation / 3600,
       kilowatt_hours=None if chip.watts is None else chip.watts * num_chips * hours / 1000,

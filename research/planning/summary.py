@@ -32,9 +32,11 @@ def lines(option: Option, chip: Chip) -> list[tuple[str, str]]:
     of = ", ".join(f"{name} {100 * part / cost.seconds:.0f} %" for name, part in cost.parts.items() if part)
     used = f"; {cost.utilization:.0%} of the peak" if cost.utilization else ""
     rate = step.batch_size * step.mean_share / cost.seconds
+    reads = f"; a core of this one {1 / step.input_seconds:,.4g} batches/s" if step.input_seconds > 0 else ""
     said += [("moves", moved), ("collectives", kinds or "none"),
              ("step time", f"{cost.seconds:.4g} s: {of}{used} ({cost.by})"),
-             ("the host delivers", f"{rate:,.0f} examples/s, {quantity(step.batch_bytes / cost.seconds, 'B')}/s"),
+             ("the host delivers", f"{rate:,.0f} examples/s, {quantity(step.batch_bytes / cost.seconds, 'B')}/s: "
+                                   f"{1 / cost.seconds:,.4g} batches/s{reads}"),
              ("the run", f"{step.total_steps:,} steps, {hours(cost.hours)} (evaluations {hours(cost.evaluation_hours)})"),
              ("it costs", _price(option, chip))]
   data = "unknown" if math.isnan(step.data_bytes) else quantity(step.data_bytes, "B") if step.data_bytes else "generated"

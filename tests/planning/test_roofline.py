@@ -67,6 +67,14 @@ def test_a_step_that_was_tried_takes_what_it_took():
   assert slow.seconds == pytest.approx(110) and slow.by == roofline.RATES
 
 
+def test_input_counts_where_the_host_computes_and_where_an_accelerator_waits_for_it():
+  rates = {"flops": 1e9, "bandwidth": 1e9, "step": 0.25}
+  on = lambda kind, seconds: _cost(chip=CHIPS["cpu"], kind=kind, rates=rates, input_seconds=seconds, cores=2)
+  assert on("cpu", 0.5).seconds == 0.5 and on("cpu", 0.5).parts == {"step": 0.25, "input": 0.25}
+  assert on("NVIDIA H200", 0.4).seconds == 0.25 and on("NVIDIA H200", 0.6).seconds == pytest.approx(0.3)
+  assert _cost(input_seconds=100.0).seconds == _cost().seconds  # another host delivers it there
+
+
 @pytest.mark.parametrize("message,needs,has", [
     ("RESOURCE_EXHAUSTED: Ran out of memory on HBM, allocation (20.99G) exceeds available HBM (15.75G)", 20.99, 15.75),
     ("RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in memory space hbm. Used 29.31G of 15.75G hbm. "
