@@ -7,7 +7,7 @@ steps on made-up data come to all of it.
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -21,26 +21,16 @@ _READING = 1.0  # seconds that batches are read for
 _SIZE = 1024
 
 
-def rates(program: Program, compiled: Callable, num_flops: float, chunk: int) -> dict[str, float]:
-  """Measures jax's default device; half a second, and the steps.
-
-  Args:
-    program: whose step it is.
-    compiled: the step for the largest batch.
-    num_flops: of one step.
-    chunk: how many steps a call makes.
+def rates() -> dict[str, float]:
+  """Measures jax's default device in half a second.
 
   Returns:
     `flops`: operations a second of a product of 1024 x 1024 matrices in float32; `bandwidth`: bytes a second of arithmetic
-    on a long array; and `step`: seconds of a step on a batch of zeros, where by these it takes less than 20 seconds.
+    on a long array.
   """
-  x = jnp.ones((_SIZE, _SIZE))
-  found = {"flops": 2 * _SIZE**3 / _seconds(jax.jit(jnp.matmul), x, x)}
-  long = jnp.ones(1 << 23)
-  found["bandwidth"] = 2 * long.nbytes / _seconds(jax.jit(lambda x: x * 1.5 + 0.5), long)
-  if num_flops * chunk / found["flops"] < LONGEST:
-    found["step"] = _trial(program, compiled) / chunk
-  return found
+  x, long = jnp.ones((_SIZE, _SIZE)), jnp.ones(1 << 23)
+  return {"flops": 2 * _SIZE**3 / _seconds(jax.jit(jnp.matmul), x, x),
+          "bandwidth": 2 * long.nbytes / _seconds(jax.jit(lambda x: x * 1.5 + 0.5), long)}
 
 
 def input_seconds(data: Data, opened: Opened) -> float:
@@ -54,9 +44,9 @@ def input_seconds(data: Data, opened: Opened) -> float:
   return (time.process_time() - begin) / num
 
 
-def _trial(program: Program, compiled: Callable) -> float:
-  """Seconds of a call: the least of five, or of as many as fit in a second; the first is not counted."""
-  batch = jax.tree.map(lambda s: jax.device_put(_made_up(s), s.sharding), program.batches[-1])
+def trial(program: Program, compiled: Callable, specs: Mapping[str, Any]) -> float:
+  """Seconds of a call on a made-up batch: the least of five, or of as many as fit in a second; the first is not counted."""
+  batch = jax.tree.map(lambda s: jax.device_put(_made_up(s), s.sharding), specs)
   state = jax.block_until_ready(program.create(jax.random.key(0)))
   calls = []
   while len(calls) < 6 or (sum(calls) < 1 and len(calls) < 1000):

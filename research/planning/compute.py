@@ -48,7 +48,7 @@ class Compiled:
     collectives: by kind, {count, bytes, wire}.
     wire, hidden: bytes that leave the device, and those of them beside which other work goes on.
     compile_seconds: how long the compiler took.
-    rates: measured on a device that is here (see calibration).
+    rates: measured on a device that is here (see calibration), and `step`, seconds of a mean one, where steps were tried.
     input_seconds: of a core of this host, to read and prepare a batch; NaN where the data are not here.
     cores: of this host, that this process may use.
     batch_bytes: of a batch, over all devices.
@@ -150,6 +150,7 @@ def compile_step(experiment: Any, device: Device, data_dir) -> Compiled:
                        specs=data.specs(its), length=length, mesh=mesh, on_device=data.on_device)
   traced = [made.step.trace(made.abstract, batch) for batch in made.batches]
   counts = [flops.count_jaxpr(t.jaxpr) for t in traced]
+  shares = _shares(data, its, len(traced))
   chunk = training.steps_per_call
   schedule = training.schedule(batch_size=length.batch_size, steps_per_epoch=length.steps_per_epoch)
   state, batch, notes = made.abstract, made.batches[-1], counts[-1].notes
@@ -161,8 +162,9 @@ def compile_step(experiment: Any, device: Device, data_dir) -> Compiled:
   step = Compiled(
       device=device.name, devices=mesh.devices.size, kind=mesh.devices.flat[0].device_kind, precision=training.precision,
       mesh=dict(mesh.shape), batch_size=data.batch_size, num_parameters=sum(p.size for p in jax.tree.leaves(state.params)),
-      flops=counts[-1].total / chunk, mean_share=_mean_share(data, its, counts), elementwise=counts[-1].elementwise / chunk,
-      notes=notes, batch_bytes=sum(map(_bytes, jax.tree.leaves(batch))) / chunk,
+      flops=counts[-1].total / chunk, elementwise=counts[-1].elementwise / chunk,
+      mean_share=float(shares @ [c.total for c in counts]) / counts[-1].total if counts[-1].total else 1.0, notes=notes,
+      batch_bytes=sum(map(_bytes, jax.tree.leaves(batch))) / chunk,
       state_bytes=sum(map(_bytes, jax.tree.leaves(state))),
       num_checkpoints=training.keep_last + (training.keep_best if training.best_metric else 0),
       total_steps=schedule.total, num_examples=len(its.train), eval_examples=sum(map(len, its.evaluation.values())),
@@ -184,11 +186,15 @@ def compile_step(experiment: Any, device: Device, data_dir) -> Compiled:
   moved, peak = hlo.traffic(compiled.as_text()), peak_bytes(compiled.memory_analysis(), mesh)
   rest = {"activations, gradients, temporaries": max(0.0, peak - sum(step.holds.values()))}
   fits, here = not peak > step.capacity, not device.chip or CHIPS[device.chip].platform == "cpu"
+  rates = calibration.rates() if here and fits else {}
+  if rates and step.flops * chunk / rates["flops"] < calibration.LONGEST:
+    steps = [*(t.lower().compile() for t in traced[:-1]), compiled]
+    rates["step"] = float(shares @ [calibration.trial(made, *both) for both in zip(steps, made.batches)]) / chunk
   return dataclasses.replace(
       step, fits=fits, peak=peak, holds={**step.holds, **rest}, compile_seconds=seconds,
       products=moved.products / chunk, others=moved.others / chunk, wire=moved.wire / chunk, hidden=moved.hidden / chunk,
       collectives={kind: {k: v / chunk for k, v in dataclasses.asdict(c).items()} for kind, c in moved.collectives.items()},
-      rates=calibration.rates(made, compiled, step.flops, chunk) if here and fits else {})
+      rates=rates)
 
 
 def peak_bytes(memory: Any, mesh: jax.sharding.Mesh) -> float:
@@ -212,14 +218,13 @@ def _held(tree) -> float:
   return float(sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(tree)))
 
 
-def _mean_share(data: Data, its: Opened, counts: list[flops.Flops]) -> float:
-  """The FLOPs of a mean step over those of the largest batch."""
-  if len(counts) == 1 or data.buckets is None or its.bucket is None:
-    return 1.0
+def _shares(data: Data, its: Opened, num: int) -> np.ndarray:
+  """How often a training batch has each of the shapes (num,), which sums to 1; all have the largest where nobody knows."""
+  if data.buckets is None or its.bucket is None:
+    return np.eye(num)[-1]
   rows = np.array(data.buckets.rows(data.batch_size))
   steps = np.bincount(its.bucket[its.bucket >= 0], minlength=len(rows)) / rows
-  totals = np.array([c.total for c in counts])
-  return float(steps @ totals / steps.sum() / max(totals[-1], 1))
+  return steps / steps.sum()
 
 
 def _data_bytes(data: Data, data_dir) -> float:

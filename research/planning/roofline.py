@@ -54,16 +54,16 @@ def cost(compiled: Compiled, chip: Chip, num_chips: int) -> Cost:
     chip: what it runs on.
     num_chips: how many of them are paid for.
   """
-  peak, tried = peak_flops(chip, compiled.precision), compiled.rates.get("step")
+  peak, tried, share = peak_flops(chip, compiled.precision), compiled.rates.get("step"), compiled.mean_share
   if tried is not None:
-    parts, by = {"step": tried}, TRIED
+    parts, by = {"step": tried / share}, TRIED
   elif compiled.rates:  # the simulated devices of a host share it, and have no links
     parts, by = _parts(compiled, compiled.rates["flops"] / compiled.devices, compiled.rates["bandwidth"], math.inf), RATES
   else:
     assert chip.kind, "a CPU is measured"
     bandwidth, link = PEAKS[chip.kind].bandwidth * MEMORY, chip.link / chip.devices * WIRE
     parts, by = _parts(compiled, (peak or 0.0) * PRODUCTS, bandwidth, link), ASSUMED
-  largest, share = sum(parts.values()), compiled.mean_share
+  largest = sum(parts.values())
   parts = {name: part * share for name, part in parts.items()}
   if compiled.rates and not math.isnan(compiled.input_seconds):
     reading = compiled.input_seconds / compiled.cores
