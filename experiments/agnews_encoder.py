@@ -1,4 +1,4 @@
-"""A small Transformer encoder on AG News, from scratch and from 10,001 of its 120,000 training texts. NOT RUN yet.
+"""A small Transformer encoder on AG News, from scratch and from 10,001 of its 120,000 training texts.
 
 Zhang, Zhao, LeCun 2015: 92.36 % by words in bags with TF-IDF, 90.49 % by a network of characters, from all of them with titles.
 

