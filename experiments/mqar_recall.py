@@ -1,4 +1,4 @@
-"""Multi-query associative recall: attention solves it at any width, gated convolutions of the same width do not. NOT RUN yet.
+"""Multi-query associative recall: attention solves it at any width, gated convolutions of the same width do not.
 
 Arora, Eyuboglu, Timalsina, Johnson, Poli, Zou, Rudra, Ré 2024, "Zoology: Measuring and Improving Recall in Efficient Language
 Models". Eight pairs in 64 tokens; smaller than the paper's vocabulary of 8,192, so the claim is tested.
