@@ -83,7 +83,7 @@ class Double:
           array = np.asarray(image.convert("RGB").resize((SIDE, SIDE)))
       else:
         samples, rate = soundfile.read(io.BytesIO(value), dtype="float32", always_2d=True)
-        array = samples.mean(1)[::max(rate // 16_000, 1)]
+        array = samples.mean(1)[::max(rate // 16_000, 1)]  # of no samples at all too, whose mean is no number
     except Exception as error:
       raise BadInput(" ".join(str(error).split())[:200]) from None
     return Prepared({"inputs": array}, 0, options, {})

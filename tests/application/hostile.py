@@ -202,7 +202,7 @@ async def _send(port: int, pieces: list[bytes], way: str) -> int:
         await reader.readline()
         line = await reader.readline()
     return int(line.split()[1]) if line.startswith(b"HTTP/") else 0
-  except (ConnectionError, TimeoutError):
+  except OSError:  # the server may have closed the connection already
     return 0
   finally:
     if writer is not None:

@@ -144,6 +144,7 @@ REFUSED = {
     "a bomb": ("/predict", bomb(), {}, 413, "60000 x 60000 pixels: at most 10000"),
     "a large body": ("/predict", bytes(1 << 21), {}, 413, "a body of more than 1048576 bytes"),
     "a long recording": ("/predict/audio-classification", recording(6), {}, 413, "6 s of audio: at most 5"),
+    "what makes no number": ("/predict/audio-classification", recording(0), {}, 422, "not a finite number"),
     "a long text": ("/predict/text-to-text", b"a" * 501, {}, 413, "501 characters: at most 500"),
     "bad UTF-8": ("/predict/text-to-text", b"abc\xff", {}, 400, "byte 3 is 0xff"),
     "half a pair": ("/predict/text-to-text", b'{"text": "\\ud800"}', AS_JSON, 400, "half of a pair"),

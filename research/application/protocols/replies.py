@@ -14,12 +14,19 @@ _LONGEST = 500  # characters of an error: what was sent may be quoted in it
 
 
 class Reply(Response):
-  """A JSON response. Halves of surrogate pairs, which are no text, become question marks."""
+  """A JSON response. Halves of surrogate pairs, which are no text, become question marks.
+
+  Raises:
+    Refusal: 422, a number is infinite or none, which JSON cannot say: what was sent is beyond the network's arithmetic.
+  """
 
   media_type = "application/json"
 
   def render(self, content: Any) -> bytes:
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
+    try:
+      return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
+    except ValueError:
+      raise Refusal(422, "what the network makes of this input is not a finite number") from None
 
 
 def timing(answers: Sequence[Answer], request: Request, model: str) -> dict[str, str]:
