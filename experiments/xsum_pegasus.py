@@ -8,6 +8,8 @@ Zhang, Zhao, Saleh, Liu 2020, "PEGASUS": ROUGE-1/2/L 47.21/24.56/39.25.
 (python -m research.data.builders.prepare --set=xsum). A summary is one sentence, so that Lsum is L.
 """
 
+import dataclasses
+
 from experiments import cnndm_bart
 from research.config import Duration
 from research.data.dataset import Data
@@ -30,11 +32,17 @@ def decoding(*, most: int, alpha: float) -> Decoding:
   return Decoding(search=Beam(num_beams=8, length_penalty="gnmt", alpha=alpha, early_stopping="never"), max_new_tokens=most)
 
 
+def model() -> pegasus.Config:
+  """PEGASUS-large that keeps the layers' inputs alone for the backward pass: all else is three times a TPU v3's memory."""
+  large, remat = pegasus.pegasus_large(), lambda stack: dataclasses.replace(stack, remat="full")
+  return dataclasses.replace(large, encoder=remat(large.encoder), decoder=remat(large.decoder))
+
+
 def run(data: Data, against: Against, source: str, chosen: Decoding, *, rate: float, steps: int, targets) -> Experiment:
   return Experiment(
       paper=Paper("PEGASUS: Pre-training with Extracted Gap-sentences for Abstractive Summarization", "Zhang, Zhao, Saleh, Liu",
                   2020, "ICML", "https://arxiv.org/abs/1912.08777"),
-      data=data, model=pegasus.pegasus_large(), seeds=(0,), pretrained=Pretrained(path=FOLDER, names="hf"),
+      data=data, model=model(), seeds=(0,), pretrained=Pretrained(path=FOLDER, names="hf"),
       task=TextToText(vocab_size=96_103, start_id=0, end_id=1, pad_id=0, label_smoothing=0.1, loss_chunk=2048,
                       writing=Writing(decoding=chosen, source=source, against=(against,))),
       optimizer=Adafactor(learning_rate=rate, schedule=InverseSqrt(warmup=Duration(10_000))),
