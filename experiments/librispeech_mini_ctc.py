@@ -2,9 +2,9 @@
 
   python launch.py --experiment=librispeech_mini_ctc --data_dir=DATA
 
-DATA holds speech/librispeech_mini, of LibriSpeech (Panayotov et al. 2015): 57 minutes to train on, and another chapter by one of
-the three. About 15 minutes on one CPU core. No published figure is of this set. Expected: the hour is known by heart, below 3 %
-character errors, and of the other chapter far more is understood than by texts that hear nothing, by 30 points at least.
+DATA holds speech/librispeech_mini, of LibriSpeech (Panayotov et al. 2015): 57 minutes to train on, and another chapter by one
+of the three. About 15 minutes on one CPU core. No published figure is of this set. Expected: the hour is known by heart, below
+3 % character errors, and of the other chapter more is understood than by texts that hear nothing, by 30 points at least.
 """
 
 from research.augmentation.audio_features import LogMel
@@ -38,13 +38,15 @@ def experiment() -> Experiment:
   return Experiment(
       paper=Paper("Connectionist temporal classification", "Graves, Fernández, Gomez, Schmidhuber", 2006, "ICML",
                   "https://doi.org/10.1145/1143844.1143891"),
-      data=Data(train=spoken(train), evaluation={"heard": spoken(train), "test": spoken(test)}, batch_size=4, eval_batch_size=16,
-                transforms=(DecodeAudio(), Select(names=("inputs", "targets"))), on_device=(LogMel(), NormalizeUtterance()),
+      data=Data(train=spoken(train), evaluation={"heard": spoken(train), "test": spoken(test)}, batch_size=4,
+                eval_batch_size=16, transforms=(DecodeAudio(), Select(names=("inputs", "targets"))),
+                on_device=(LogMel(), NormalizeUtterance()),
                 buckets=Buckets(features=("inputs", "targets"), lengths=((128_000, 200), (200_000, 300), (270_000, 300)))),
       task=Transcription(vocab_size=29, writing=Writing(decoding=search, against=against)),
       model=ctc_recurrent.Config(channels=(128, 256), width=256, num_layers=2), seeds=(0,),
       optimizer=Adam(learning_rate=1e-3, b2=0.98, clip_norm=5.0, schedule=Cosine(warmup=Duration(10, "%"))),
       training=Training(steps=Duration(25, "ep"), evaluate_every=Duration(5, "ep"), save_every=Duration(1, "ep")),
-      targets=(Target(metric="heard/cer", criterion=at_most(3), signature=signature, says="an hour is learned by heart, % errors"),
+      targets=(Target(metric="heard/cer", criterion=at_most(3), signature=signature,
+                      says="an hour is learned by heart, % errors"),
                Target(metric="test/cer_below_unigram", criterion=at_least(30), signature=signature,
                       says="another chapter is understood better than by texts that hear nothing, in points")))
