@@ -11,6 +11,7 @@ from research.config import ConfigError, Duration, leaves, outside, override
 from research.data.nested import Nested
 from research.experiment import Experiment, Selection
 from research.figures import Figure, Mark, Series, Table
+from research.metrics.base import Metric, RecordMetric
 from research.paper import Paper, Target, at_least
 from research.planning import learning_curves
 from research.planning.learning_curves import Reading
@@ -108,8 +109,7 @@ class DataCurve:
   def _errors(self, findings: dict[int, Findings], prefix: str) -> tuple[float, np.ndarray]:
     """What a perfect value would be (0 where lower is better), and the distances from it (S, R); none is quite 0."""
     values_SR = np.array([[found.metrics[f"{prefix}{size}"] for found in findings.values()] for size in self.sizes])
-    metric = {**_first(self.recipe).task.metrics}[self.metric.rpartition("/")[2]]
-    if metric.better == "lower":
+    if _metrics(self.recipe)[self.metric].better == "lower":
       return 0.0, values_SR
     top = 1.0 if values_SR.max() <= 1 else 100.0
     half_an_example = 0.5 * top / next(iter(findings.values())).metrics["evaluated"]
@@ -147,7 +147,7 @@ def data_curve(experiment: Any, settings: LearningCurve, comparison: Any, data_d
                         f"{', '.join(members) or 'none'}")
     beside = members[settings.beside]
   first = _first(experiment)
-  known = [f"{split}/{name}" for split in first.data.evaluation for name in first.task.metrics]
+  known = _metrics(first)
   if settings.metric is not None and settings.metric not in known:
     raise ConfigError(f"--learning_curve.metric={settings.metric}: there is no such metric; there are {', '.join(known)}")
   opened = first.data.open(data_dir)
@@ -165,6 +165,16 @@ def data_curve(experiment: Any, settings: LearningCurve, comparison: Any, data_d
 
 def _first(recipe: Experiment | Selection) -> Experiment:
   return recipe if isinstance(recipe, Experiment) else next(iter(recipe.members.values()))
+
+
+def _metrics(recipe: Experiment | Selection) -> dict[str, Metric | RecordMetric]:
+  """All that an evaluation of the recipe measures, of what it writes too, by split/name."""
+  task = (first := _first(recipe)).task
+  writing = getattr(task, "writing", None)
+  found = {**task.metrics, **task.record_metrics}
+  for against in () if writing is None else writing.against:
+    found |= against.metric.metrics
+  return {f"{split}/{name}": metric for split in first.data.evaluation for name, metric in found.items()}
 
 
 def _usual_metric(recipe: Experiment | Selection) -> str:

@@ -7,12 +7,12 @@ import subprocess
 import numpy as np
 import pytest
 
-from experiments import quickstart
+from experiments import ctc_digits, quickstart, scan_simple
 from research.config import ConfigError, Duration
 from research.data.digits import Digits
 from research.data.nested import Nested
 from research.experiment import Comparison
-from research.learning_curve import DataCurve, _kept, _part, data_curve
+from research.learning_curve import DataCurve, _kept, _metrics, _part, data_curve
 from research.planning import curve_forms, learning_curves
 from research.planning.settings import LearningCurve
 from research.studies.base import Findings
@@ -118,6 +118,12 @@ def test_what_cannot_have_a_learning_curve_is_one_line():
   with pytest.raises(ConfigError, match="2 sizes of at least a batch of 64"):
     data_curve(recipe, LearningCurve(ratio=10), recipe, None, (0, 1))
   assert data_curve(recipe, settings, recipe, None, (0, 1)).sizes == (81, 162, 324, 648, 1297)
+
+
+def test_the_error_may_be_that_of_what_is_written():
+  better = {name: metric.better for name, metric in _metrics(ctc_digits.experiment()).items()}
+  assert better["seen/der"] == better["unseen/word_errors"] == better["seen/loss"] == "lower"
+  assert _metrics(scan_simple.experiment())["test/exact_match"].better == "higher"
 
 
 def test_conclusions_are_drawn_of_what_the_seeds_measured():
