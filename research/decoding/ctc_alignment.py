@@ -66,7 +66,7 @@ def align(log_probs_TV: np.ndarray, labels_N: Sequence[int] | np.ndarray, *, bla
   path_T = np.empty(num, int)
   for t in reversed(range(num)):
     path_T[t] = state
-    state -= steps_TS[t, state]
+    state -= int(steps_TS[t, state])
   spans = []
   for s in range(1, size, 2):
     frames = np.flatnonzero(path_T == s)

@@ -26,6 +26,12 @@ def test_a_planted_alignment_is_found():
   assert all(-0.1 < span.score < 0 for span in spans)
 
 
+def test_a_planted_alignment_of_a_long_text_is_found():
+  labels = np.random.default_rng(2).integers(1, 6, 300)
+  spans = align(planted(np.stack([labels, np.zeros_like(labels)], 1).ravel()), labels)
+  assert [(span.start, span.stop) for span in spans] == [(2 * n, 2 * n + 1) for n in range(300)]
+
+
 def test_words_join_their_labels_and_leave_spaces_out():
   path = [0, 1, 1, 0, 2, 5, 0, 3, 3, 0, 4, 4, 4]
   spans = align(planted(path), [1, 2, 5, 3, 4])
