@@ -83,7 +83,7 @@ class Transcription(Speech):
     def quality(answers, examples, raw):
       del examples
       name, value = first_figure(against[0], answers, raw)
-      return f"-{name}", -value
+      return f"100 - {name}", 100 - value  # more is better
 
     return Application(
         kind="speech-to-text", features=("inputs",), lengths=of_lengths(("inputs",), given.lengths), unit="samples",
