@@ -95,7 +95,8 @@ def last_layer(loss: Loss, params: Any, batch: Any, layer: str) -> tuple[LastLay
 
 
 def of_last_layer(part: LastLayer, own: Any, train: Sequence[list[jax.Array]], explained: list[jax.Array], *, num: int,
-                  damping: float, tolerance: float = 1e-6, max_steps: int = 300) -> tuple[np.ndarray, float]:
+                  damping: float, tolerance: float = 1e-6, max_steps: int = 300,
+                  between: Callable[[int], None] = lambda step: None) -> tuple[np.ndarray, float]:
   """∇loss(explained)ᵀ (H + damping)⁻¹ ∇loss(training example) / N, H the Hessian of the mean training loss.
 
   Args:
@@ -106,32 +107,39 @@ def of_last_layer(part: LastLayer, own: Any, train: Sequence[list[jax.Array]], e
     damping: what weight decay adds to H.
     tolerance: of the conjugate gradients, relative.
     max_steps: of them, at most.
+    between: called before each of them with its number; may raise to break off.
 
   Returns:
     (Q, N), and the largest relative residual that is left.
   """
   flat, unflatten = jax.flatten_util.ravel_pytree(own)
   of = lambda flat, values: part.loss(unflatten(flat), values)
-  product = jax.jit(lambda v, values: jax.jvp(jax.grad(lambda w: of(w, values).sum()), (flat,), (v,))[1])
-  along = jax.jit(lambda v, values: jax.jvp(lambda w: of(w, values), (flat,), (v,))[1])
-  gradients_QP = np.asarray(jax.jit(jax.jacrev(lambda w: of(w, explained)[:num]))(flat), np.float64)
-  single = lambda v: jnp.asarray(v, flat.dtype)
-  count = sum(len(along(flat, values)) for values in train)
-  rows, left = [], 0.0
-  for r in gradients_QP:
-    x, p, size = np.zeros_like(r), r, r @ r
-    first = size
-    for _ in range(max_steps):
-      if size <= tolerance**2 * first:
-        break
-      hp = damping * p + sum(np.asarray(product(single(p), values), np.float64) for values in train) / count
-      step = size / (p @ hp)
-      x, r = x + step * p, r - step * hp
-      size, before = r @ r, size
-      p = r + size / before * p
-    left = max(left, float((size / max(first, 1e-300)) ** 0.5))
-    rows.append(np.concatenate([np.asarray(along(single(x), values)) for values in train]) / count)
-  return np.stack(rows), left
+
+  @jax.jit
+  def products(vectors_QP, values):
+    gradient = lambda w: jax.grad(lambda w: of(w, values).sum())(w)
+    return jax.vmap(lambda v: jax.jvp(gradient, (flat,), (v,))[1])(vectors_QP)
+
+  along = jax.jit(lambda vectors_QP, values: jax.vmap(lambda v: jax.jvp(lambda w: of(w, values), (flat,), (v,))[1])(vectors_QP))
+  given = lambda vectors_QP: jnp.asarray(vectors_QP, flat.dtype)
+  count = sum(values.shape[0] for values in (jax.eval_shape(of, flat, values) for values in train))
+  # One conjugate gradient for each explained example, all in step, so that a pass over the training examples serves all.
+  left_QP = np.asarray(jax.jit(jax.jacrev(lambda w: of(w, explained)[:num]))(flat), np.float64)
+  solved_QP, towards_QP = np.zeros_like(left_QP), left_QP
+  first_Q = size_Q = np.square(left_QP).sum(1)
+  for step in range(max_steps):
+    going_Q = size_Q > tolerance**2 * first_Q
+    if not going_Q.any():
+      break
+    between(step)
+    bent_QP = sum(np.asarray(products(given(towards_QP), values), np.float64) for values in train) / count
+    bent_QP += damping * towards_QP
+    far_Q = np.divide(size_Q, (towards_QP * bent_QP).sum(1), out=np.zeros(num), where=going_Q)
+    solved_QP, left_QP = solved_QP + far_Q[:, None] * towards_QP, left_QP - far_Q[:, None] * bent_QP
+    size_Q, before_Q = np.square(left_QP).sum(1), size_Q
+    towards_QP = left_QP + np.divide(size_Q, before_Q, out=np.zeros(num), where=going_Q)[:, None] * towards_QP
+  rows_QN = np.concatenate([np.asarray(along(given(solved_QP), values)) for values in train], 1) / count
+  return rows_QN, float(np.sqrt(size_Q / np.maximum(first_Q, 1e-300)).max())
 
 
 def tracin(loss: Loss, checkpoints: Iterable[Any], train: Sequence[Any], explained: Any, *, num: int,

@@ -22,14 +22,14 @@ from research.report import explanation
 from research.report.page import write_report
 from research.studies.base import Findings
 from research.trained import Trained
-from research.training.progress import say
+from research.training.progress import Progress, say
 from research.training.state import split as split_network
 from research.workdir import plain, write_json
 
 _FRESH = 1_000  # added to the seed: weights that have nothing to do with the trained ones
 _PART = 64  # training examples of a batch
 _SHOWN = 3  # training examples of either kind
-_DAMPING = 1e-3
+_DAMPING, _TOLERANCE, _STEPS = 1e-3, 1e-4, 200
 
 
 def run(context: Context, settings: Explain) -> int:
@@ -136,7 +136,14 @@ def _influence(trained: Trained, examples, explained: np.ndarray, settings: Expl
   try:
     part, own = influence.last_layer(loss, trained.params, batches[0], layer)
     known = list(map(part.known, batches))
-    rows, left = influence.of_last_layer(part, own, known, part.known(first), num=num, damping=_DAMPING)
+    progress = Progress(_STEPS, prefix=trained.run.label)
+
+    def between(step: int) -> None:
+      trained.run.interruption.raise_if_requested()
+      progress.line(step, f"of influence over {len(at):,} training examples, at most", hurried=True)
+
+    rows, left = influence.of_last_layer(part, own, known, part.known(first), num=num, damping=_DAMPING, tolerance=_TOLERANCE,
+                                         max_steps=_STEPS, between=between)
     found[f"influence through the last layer, {layer}"] = rows
   except NotThere as reason:
     say(f"{trained.run.label}no influence of the last layer alone: {reason}")
