@@ -111,6 +111,9 @@ def of_last_layer(part: LastLayer, own: Any, train: Sequence[list[jax.Array]], e
 
   Returns:
     (Q, N), and the largest relative residual that is left.
+
+  Raises:
+    NotThere: H + damping is not positive, as it may be under CTC.
   """
   flat, unflatten = jax.flatten_util.ravel_pytree(own)
   of = lambda flat, values: part.loss(unflatten(flat), values)
@@ -134,7 +137,10 @@ def of_last_layer(part: LastLayer, own: Any, train: Sequence[list[jax.Array]], e
     between(step)
     bent_QP = sum(np.asarray(products(given(towards_QP), values), np.float64) for values in train) / count
     bent_QP += damping * towards_QP
-    far_Q = np.divide(size_Q, (towards_QP * bent_QP).sum(1), out=np.zeros(num), where=going_Q)
+    bend_Q = (towards_QP * bent_QP).sum(1)
+    if (bend_Q[going_Q] <= 0).any():
+      raise NotThere("the loss is not convex in its weights, which are at no minimum")
+    far_Q = np.divide(size_Q, bend_Q, out=np.zeros(num), where=going_Q)
     solved_QP, left_QP = solved_QP + far_Q[:, None] * towards_QP, left_QP - far_Q[:, None] * bent_QP
     size_Q, before_Q = np.square(left_QP).sum(1), size_Q
     towards_QP = left_QP + np.divide(size_Q, before_Q, out=np.zeros(num), where=going_Q)[:, None] * towards_QP

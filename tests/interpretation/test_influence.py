@@ -63,6 +63,12 @@ def test_of_the_last_layer_is_the_influence_function_of_a_linear_classifier_on_i
   assert left < 1e-4
 
 
+def test_a_loss_that_bends_downwards_has_no_influence_function(train):
+  part, own = influence.last_layer(lambda params, batch: -loss(params, batch), PARAMS, train[0], "head")
+  with pytest.raises(NotThere, match="not convex"):
+    influence.of_last_layer(part, own, list(map(part.known, train)), part.known(train[0]), num=2, damping=1e-3)
+
+
 def test_tracin_adds_products_of_gradients_over_checkpoints(train):
   checkpoints = [PARAMS, jax.tree.map(lambda p: 0.5 * p, PARAMS)]
   explained = _batch(4, 9)
