@@ -4,7 +4,9 @@
 
 DATA holds speech/librispeech_mini, of LibriSpeech (Panayotov et al. 2015): 57 minutes to train on, and another chapter by one
 of the three. 17 minutes on one CPU core. No published figure is of this set. Expected: the hour is known by heart, below
-3 % character errors, and of the other chapter more is understood than by texts that hear nothing, by 30 points at least.
+3 % character errors, and of the other chapter more is understood than by texts that hear nothing, by 30 points at least. The
+recorded run makes 34 % character errors there; with dropout of 0.2 and without normalising by utterance it was 30 %, and 6 % of
+what was heard.
 """
 
 from research.augmentation.audio_features import LogMel
