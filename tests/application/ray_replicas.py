@@ -47,7 +47,8 @@ def main(bundle: str, file: str) -> int:
         try:
           request = urllib.request.Request("http://127.0.0.1:8199/predict", data, {"content-type": ""})
           with urllib.request.urlopen(request, timeout=30) as response:
-            answers.append(json.load(response)["labels"][0]["label"])
+            answer = json.load(response)
+            answers.append(answer["labels"][0]["label"] if "labels" in answer else answer["text"])
           break
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
           retries.append(f"{attempt}: {error}")
