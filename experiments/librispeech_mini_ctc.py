@@ -1,4 +1,4 @@
-"""Graves, Fernández, Gomez, Schmidhuber 2006, CTC: letters of read English from an hour of three speakers..
+"""Graves, Fernández, Gomez, Schmidhuber 2006, CTC: letters of read English from an hour of three speakers.
 
   python launch.py --experiment=librispeech_mini_ctc --data_dir=DATA
 

@@ -33,7 +33,7 @@ def decoding(*, most: int, alpha: float) -> Decoding:
 
 
 def model() -> pegasus.Config:
-  """PEGASUS-large that keeps the layers' inputs alone for the backward pass: all else is three times a TPU v3's memory."""
+  """PEGASUS-large that keeps the layers' inputs alone for the backward pass: with all the rest it needs twice a TPU v3's."""
   large, remat = pegasus.pegasus_large(), lambda stack: dataclasses.replace(stack, remat="full")
   return dataclasses.replace(large, encoder=remat(large.encoder), decoder=remat(large.decoder))
 
