@@ -120,7 +120,7 @@ def of_last_layer(part: LastLayer, own: Any, train: Sequence[list[jax.Array]], e
 
   @jax.jit
   def products(vectors_QP, values):
-    gradient = lambda w: jax.grad(lambda w: of(w, values).sum())(w)
+    gradient = jax.grad(lambda w: of(w, values).sum())
     return jax.vmap(lambda v: jax.jvp(gradient, (flat,), (v,))[1])(vectors_QP)
 
   along = jax.jit(lambda vectors_QP, values: jax.vmap(lambda v: jax.jvp(lambda w: of(w, values), (flat,), (v,))[1])(vectors_QP))

@@ -5,9 +5,10 @@ and a softmax at a tenth of the memory's bandwidth. Timing a step's products one
 steps on made-up data come to all of it.
 """
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -35,25 +36,30 @@ def rates() -> dict[str, float]:
 
 def input_seconds(data: Data, opened: Opened) -> float:
   """Seconds of one core that it takes to read a training batch and to prepare it, in the mean over the shapes of batches."""
-  batches = dataclasses.replace(data, num_threads=0, num_workers=0).training(opened, seed=0)
-  next(batches)
-  num, begin = 0, time.process_time()
-  while not num or (time.process_time() - begin < _READING and num < 10_000):
+  with contextlib.closing(dataclasses.replace(data, num_threads=0, num_workers=0).training(opened, seed=0)) as batches:
     next(batches)
-    num += 1
-  return (time.process_time() - begin) / num
+    num, begin = 0, time.process_time()
+    while not num or (time.process_time() - begin < _READING and num < 10_000):
+      next(batches)
+      num += 1
+    return (time.process_time() - begin) / num
 
 
-def trial(program: Program, compiled: Callable, specs: Mapping[str, Any]) -> float:
-  """Seconds of a call on a made-up batch: the least of five, or of as many as fit in a second; the first is not counted."""
-  batch = jax.tree.map(lambda s: jax.device_put(_made_up(s), s.sharding), specs)
-  state = jax.block_until_ready(program.create(jax.random.key(0)))
-  calls = []
-  while len(calls) < 6 or (sum(calls) < 1 and len(calls) < 1000):
-    begin = time.perf_counter()
-    state = jax.block_until_ready(compiled(state, batch))
-    calls.append(time.perf_counter() - begin)
-  return min(calls[1:])
+def trials(program: Program, compiled: Sequence[Callable]) -> list[float]:
+  """Seconds of a call of each compiled step, one for each shape of batches, on made-up ones.
+
+  The least of five calls, or of as many as fit in a second; the first is not counted.
+  """
+  state, found = jax.block_until_ready(program.create(jax.random.key(0))), []
+  for step, specs in zip(compiled, program.batches, strict=True):
+    batch = jax.tree.map(lambda s: jax.device_put(_made_up(s), s.sharding), specs)
+    calls = []
+    while len(calls) < 6 or (sum(calls) < 1 and len(calls) < 1000):
+      begin = time.perf_counter()
+      state = jax.block_until_ready(step(state, batch))
+      calls.append(time.perf_counter() - begin)
+    found.append(min(calls[1:]))
+  return found
 
 
 def _made_up(spec: Any) -> jax.Array:

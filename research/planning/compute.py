@@ -189,7 +189,7 @@ def compile_step(experiment: Any, device: Device, data_dir) -> Compiled:
   rates = calibration.rates() if here and fits else {}
   if rates and step.flops * chunk / rates["flops"] < calibration.LONGEST:
     steps = [*(t.lower().compile() for t in traced[:-1]), compiled]
-    rates["step"] = float(shares @ [calibration.trial(made, *both) for both in zip(steps, made.batches)]) / chunk
+    rates["step"] = float(shares @ calibration.trials(made, steps)) / chunk
   return dataclasses.replace(
       step, fits=fits, peak=peak, holds={**step.holds, **rest}, compile_seconds=seconds,
       products=moved.products / chunk, others=moved.others / chunk, wire=moved.wire / chunk, hidden=moved.hidden / chunk,

@@ -56,20 +56,20 @@ def cost(compiled: Compiled, chip: Chip, num_chips: int) -> Cost:
   """
   peak, tried, share = peak_flops(chip, compiled.precision), compiled.rates.get("step"), compiled.mean_share
   if tried is not None:
-    parts, by = {"step": tried / share}, TRIED
+    parts, by = {"step": tried}, TRIED
   elif compiled.rates:  # the simulated devices of a host share it, and have no links
     parts, by = _parts(compiled, compiled.rates["flops"] / compiled.devices, compiled.rates["bandwidth"], math.inf), RATES
   else:
     assert chip.kind, "a CPU is measured"
     bandwidth, link = PEAKS[chip.kind].bandwidth * MEMORY, chip.link / chip.devices * WIRE
     parts, by = _parts(compiled, (peak or 0.0) * PRODUCTS, bandwidth, link), ASSUMED
-  largest = sum(parts.values())
-  parts = {name: part * share for name, part in parts.items()}
+  step = sum(parts.values())
   if compiled.rates and not math.isnan(compiled.input_seconds):
     reading = compiled.input_seconds / compiled.cores
-    parts["input"] = max(0.0, reading - (0.0 if compiled.kind == "cpu" else largest * share))
+    parts["input"] = max(0.0, reading - (0.0 if compiled.kind == "cpu" else step))
   seconds = sum(parts.values())
-  evaluation = (largest / 3 + parts.get("input", 0.0)) / compiled.batch_size * compiled.eval_examples * compiled.num_evaluations
+  batches = compiled.eval_examples * compiled.num_evaluations / compiled.batch_size  # of the largest shape
+  evaluation = batches * (step / share / 3 + parts.get("input", 0.0))
   hours = (seconds * compiled.total_steps + evaluation) / 3600
   return Cost(
       seconds=seconds, parts=parts, by=by,
@@ -80,10 +80,11 @@ def cost(compiled: Compiled, chip: Chip, num_chips: int) -> Cost:
 
 
 def _parts(compiled: Compiled, reached: float, bandwidth: float, link: float) -> dict[str, float]:
-  """Seconds of the largest batch's step."""
+  """Seconds of a step, in the mean over the shapes of batches."""
   arithmetic = compiled.flops / compiled.devices / reached if reached else math.inf
   products, others = compiled.products / bandwidth, compiled.others / bandwidth
   exposed, hidden = (compiled.wire - compiled.hidden) / link, compiled.hidden / link
   memory = others + (products if products > arithmetic else 0.0)
   arithmetic = arithmetic if arithmetic >= products else 0.0
-  return {"arithmetic": arithmetic, "memory": memory, "links": exposed + max(0.0, hidden - arithmetic - memory)}
+  largest = {"arithmetic": arithmetic, "memory": memory, "links": exposed + max(0.0, hidden - arithmetic - memory)}
+  return {name: part * compiled.mean_share for name, part in largest.items()}
