@@ -47,6 +47,6 @@ def experiment() -> Experiment:
       task=TextToText(vocab_size=8000, start_id=0, end_id=1, pad_id=0, label_smoothing=0.1, writing=Writing(
           decoding=DECODING, source="en", against=(text(Chrf()), text(Bleu())))),
       optimizer=Adam(learning_rate=2e-3, b2=0.98, clip_norm=1.0, schedule=Cosine(warmup=Duration(5, "%"))),
-      training=Training(steps=Duration(6, "ep"), evaluate_every=Duration(1, "ep")),
+      training=Training(steps=Duration(4, "ep"), evaluate_every=Duration(1, "ep")),
       targets=(Target(metric="test/bleu", criterion=at_least(25), signature=f"{Bleu().metrics['bleu'].signature}|greedy|max:48",
                       says="an hour of two cores suffices for everyday sentences"),))

@@ -83,8 +83,13 @@ class Columns(Examples):
             for name, column in self._columns.items()}
 
   def key(self, index: int) -> str:
-    key = index if self._keys is None else self._keys[index]
-    return key.decode() if isinstance(key, bytes) else str(key)
+    return key_of(self._keys, index)
+
+
+def key_of(keys: Sequence | np.ndarray | None, index: int) -> str:
+  """The name of an example among these, or its number where there are none."""
+  key = index if keys is None else keys[index]
+  return key.decode(errors="replace") if isinstance(key, bytes) else str(key)
 
 
 class Subset(Examples):

@@ -11,7 +11,7 @@ import numpy as np
 from etils import epath
 
 from research.config import config_hash
-from research.data.examples import Columns, DataError, Examples, Subset
+from research.data.examples import Columns, DataError, Examples, Subset, key_of
 from research.data.files import find, load_arrays, load_lines, load_names
 from research.data.intake import Intake, png
 from research.preprocessing.arrays import Reshape
@@ -212,7 +212,7 @@ class _RecordExamples(Examples):
     return self._columns.read(indices) if self._columns else {}
 
   def key(self, index: int) -> str:
-    return str(index) if self._keys is None else str(self._keys[index])
+    return key_of(self._keys, index)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

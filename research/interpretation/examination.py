@@ -4,7 +4,7 @@ Shapes: B answers, P... places, U units.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,7 +23,7 @@ _MANY, _SOME = 100, 3  # random maps, where they cost nothing and where they cos
 
 
 def examine(explainer: Explainer, weights: Weights, case: Case, names: Sequence[str], *, seed: int,
-            disturbances: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+            disturbances: int, between: Callable[[], None] = lambda: None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
   """Explains, and measures each map and a random one.
 
   Args:
@@ -31,29 +31,41 @@ def examine(explainer: Explainer, weights: Weights, case: Case, names: Sequence[
     names: the methods.
     seed: of what is drawn for this batch.
     disturbances: changes of the input under which the maps are made again; 0 leaves `sensitivity` out.
+    between: called after each map.
 
   Returns:
-    "change" (B,), the answers' scores less the baseline's; "gap" (B,) and "num_steps" of integrated gradients; "counts" (B, U),
-    whether a unit matters at all; and of each method and RANDOM "maps" (B, U) and the measures (B,); and the maps (B, P...).
+    "change" (B,), the answers' scores less the baseline's; "gap" (B,), "num_steps" and "compared_steps" of integrated
+    gradients; "counts" (B, U), whether a unit matters at all; of each method and RANDOM "maps" (B, U), "compared" (B, U), the
+    same with as few steps as the maps that it is compared with, and "measures" (B,). And the maps (B, P...).
   """
   probe, settings = explainer.probe, explainer.settings
   counts_BU = _counts(explainer, weights, case)
   effects = faithfulness.effects(probe, weights, case, counts_BU, num=settings.subsets, seed=settings.seed + seed)
-  found: dict[str, Any] = {"change": effects.change_B, "counts": counts_BU.astype(int), "maps": {}, "measures": {}}
-  if "integrated_gradients" in names:
-    integrated = explainer.integrated(weights, case)
-    found |= {"gap": integrated.gap_B, "num_steps": integrated.num_steps}
-  fine = {name: explainer.map(name, weights, case, num_steps=found.get("num_steps")) for name in names}
-  maps = {name: np.asarray(probe.units.pool(jnp.asarray(its))) * counts_BU for name, its in fine.items()}
+  found: dict[str, Any] = {"change": effects.change_B, "counts": counts_BU.astype(int)}
+  pooled = lambda fine: np.round(np.asarray(probe.units.pool(jnp.asarray(fine))) * counts_BU, 8)
+  fine, compared = {}, {}
+  for name in names:
+    if name == "integrated_gradients":
+      integrated = explainer.integrated(weights, case)
+      steps = max((m for m in integrated.coarser if m <= settings.compared_steps), default=min(integrated.coarser))
+      found |= {"gap": integrated.gap_B, "num_steps": integrated.num_steps, "compared_steps": steps}
+      fine[name] = np.asarray(probe.units.places_of(integrated.attributions), np.float32)
+      compared[name] = pooled(probe.units.places_of(integrated.coarser[steps]))
+    else:
+      fine[name] = explainer.map(name, weights, case)
+      compared[name] = pooled(fine[name])
+    between()
+  maps = {name: pooled(its) for name, its in fine.items()}
   random = np.random.default_rng(_DIFFERENT + settings.seed + seed)
   draw = lambda: random.random(counts_BU.shape) * counts_BU
-  maps[RANDOM] = draw()
+  maps[RANDOM] = compared[RANDOM] = draw()
+  found |= {"maps": maps, "compared": compared, "measures": {}}
   others: dict[str, list[np.ndarray]] = {name: [] for name in maps}
   for k in range(disturbances):
     near = _disturbed(explainer, weights, case, settings.seed + seed + _DIFFERENT * (k + 1))
     for name in names:
-      its = explainer.map(name, weights, near, num_steps=found.get("num_steps"))
-      others[name].append(np.asarray(probe.units.pool(jnp.asarray(its))) * counts_BU)
+      others[name].append(pooled(explainer.map(name, weights, near, num_steps=found.get("compared_steps"))))
+      between()
     others[RANDOM].append(draw())
   for name, map_BU in maps.items():
     # Of random maps the mean of several: one is better or worse by chance.
@@ -66,8 +78,8 @@ def examine(explainer: Explainer, weights: Weights, case: Case, names: Sequence[
     if name in CONTRIBUTIONS:
       measures["completeness_gap"] = np.abs(map_BU.sum(1) - effects.change_B) / np.maximum(np.abs(effects.change_B), 1e-12)
     if disturbances:
-      measures["sensitivity"] = faithfulness.sensitivity(map_BU, others[name])
-    found["maps"][name], found["measures"][name] = np.round(map_BU, 8), measures
+      measures["sensitivity"] = faithfulness.sensitivity(compared[name], others[name])
+    found["measures"][name] = measures
   return found, fine
 
 
@@ -88,16 +100,17 @@ def forgetting(params: Any, fresh: Any, layers: Sequence[str], num_groups: int) 
 
 
 def alike(explainer: Explainer, weights: Weights, case: Case, names: Sequence[str],
-          examined: Mapping[str, Any]) -> dict[str, Any]:
+          examined: Mapping[str, Any], between: Callable[[], None] = lambda: None) -> dict[str, Any]:
   """Of each method the rank correlations (B,) of |map| with that of the trained network, over the units that matter; 0 where a
   map is constant."""
   units = explainer.probe.units
   counts_BU, found = np.asarray(examined["counts"], bool), {}
   for name in names:
-    map_BU = np.abs(units.pool(jnp.asarray(explainer.map(name, weights, case, num_steps=examined.get("num_steps")))))
-    trained_BU = np.abs(np.asarray(examined["maps"][name]))
+    map_BU = np.abs(units.pool(jnp.asarray(explainer.map(name, weights, case, num_steps=examined.get("compared_steps")))))
+    trained_BU = np.abs(np.asarray(examined["compared"][name]))
     rows = [(a[counts][None], b[counts][None]) for a, b, counts in zip(map_BU, trained_BU, counts_BU)]
     found[name] = [float(np.nan_to_num(spearman(jnp.asarray(a), jnp.asarray(b, a.dtype))[0])) for a, b in rows]
+    between()
   return found
 
 

@@ -7,6 +7,7 @@ Shapes: B examples.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -25,11 +26,13 @@ class Integrated:
     attributions: like the inputs.
     gap_B: |sum − change of the score| / |change of the score|; not finite where the score does not change.
     num_steps: points of the path.
+    coarser: what there was on the way: attributions by their number of points, these ones among them.
   """
 
   attributions: jax.Array
   gap_B: np.ndarray
   num_steps: int
+  coarser: Mapping[int, jax.Array]
 
 
 def integrated_gradients(probe: Probe, weights: Weights, case: Case, *, tolerance: float, max_steps: int,
@@ -46,12 +49,13 @@ def integrated_gradients(probe: Probe, weights: Weights, case: Case, *, toleranc
   full_B, empty_B = probe.scores_at_masks(weights, case, ends)
   steps = min(_FIRST, max_steps) if num_steps is None else num_steps
   total = probe.path_gradient(weights, case, (np.arange(steps) + 0.5) / steps)
+  coarser = {}
   while True:
-    found = probe.whole("path to attributions", _times_difference)(weights, case, total, jnp.float32(steps))
+    found = coarser[steps] = probe.whole("path to attributions", _times_difference)(weights, case, total, jnp.float32(steps))
     change_B = full_B - empty_B
     gap_B = np.abs(np.asarray(found).reshape(len(change_B), -1).sum(-1) - change_B) / np.abs(change_B)
     if num_steps is not None or np.nanmax(gap_B) <= tolerance or _FACTOR * steps > max_steps:
-      return Integrated(found, gap_B, steps)
+      return Integrated(found, gap_B, steps, coarser)
     # Midpoint k of m is midpoint 3k + 1 of 3m.
     steps *= _FACTOR
     new = np.delete(np.arange(steps), np.arange(1, steps, _FACTOR))

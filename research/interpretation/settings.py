@@ -27,6 +27,8 @@ class Explain:
     smoothgrad_noise: its standard deviation, of an example's range.
     tolerance: of integrated gradients: the completeness gap at which to stop, as a fraction.
     max_steps: of integrated gradients, at most.
+    compared_steps: of integrated gradients, at most, where maps are compared, which takes a map for each disturbance and for
+      each network that forgot.
     rise_masks: random masks.
     subsets: random subsets that a map's claims are held against.
     curve_steps: steps in which an input is deleted and inserted.
@@ -51,6 +53,7 @@ class Explain:
   smoothgrad_noise: float = 0.15
   tolerance: float = 0.02
   max_steps: int = 432
+  compared_steps: int = 48
   rise_masks: int = 128
   subsets: int = 64
   curve_steps: int = 12
@@ -64,8 +67,8 @@ class Explain:
   seed: int = 0
 
   def __post_init__(self):
-    least = {"num_examples": 2, "answers": 1, "cells": 2, "smoothgrad_samples": 1, "max_steps": 1, "rise_masks": 2,
-             "subsets": 8, "curve_steps": 2, "num_checked": 0, "forgotten": 1, "disturbances": 0, "influenced": 0,
+    least = {"num_examples": 2, "answers": 1, "cells": 2, "smoothgrad_samples": 1, "max_steps": 1, "compared_steps": 1,
+             "rise_masks": 2, "subsets": 8, "curve_steps": 2, "num_checked": 0, "forgotten": 1, "disturbances": 0, "influenced": 0,
              "num_train": 1, "memory_mib": 1}
     for name, value in least.items():
       if getattr(self, name) < value:

@@ -16,7 +16,7 @@ from research.interpretation.rewriting import NotThere
 from research.interpretation.settings import Explain
 from research.interpretation.subject import subject
 from research.modes.base import Context
-from research.modes.explained import Shown
+from research.modes.explained import Shown, Watch
 from research.records import environment
 from research.report import explanation
 from research.report.page import write_report
@@ -49,26 +49,34 @@ def run(context: Context, settings: Explain) -> int:
   if getattr(task, "writing", None) is not None:
     writer = make_writer(trained.network, task, trained.mesh)
     write = lambda batch, seen: task.given(seen, writer(*weights, {**batch, "index": at.astype(np.int32)})[1])
-  its = subject(trained.network, task, weights, batch, settings, write, run.interruption.raise_if_requested)
+  watch = Watch(run)
+  its = subject(trained.network, task, weights, batch, settings, write, watch.call)
   names, missing = its.explainer.applicable(weights, its.case(0))
   say(f"{run.label}{len(its.rows)} answers to {len(at)} examples of {split}, {its.size} at a time, by {', '.join(names)}")
   num_checked = min(-(-settings.num_checked // its.size), its.num_batches)
   shown = Shown(trained, its, batch, split, at, folder)
-
-  def examine(b: int):
-    found, fine = examination.examine(its.explainer, weights, its.case(b), names, seed=b,
-                                      disturbances=settings.disturbances if b < num_checked else 0)
-    shown.save(b, fine)
-    return found
-
-  batches = parts.each(f"{key} answers", range(its.num_batches), examine)
   nets = {}
   if num_checked:
     fresh = split_network(trained.network.construct(nnx.Rngs(trained.seed + _FRESH)))[1]
     answers = lambda params: its.explainer.probe.attachment.run(params, trained.buffers, its.case(0).batch)
     nets = examination.forgetting(trained.params, fresh, layers_from_the_top(answers, trained.params), settings.forgotten)
-  compare = lambda net: [examination.alike(its.explainer, (nets[net], trained.buffers), its.case(b), names, batches[b])
-                         for b in range(num_checked)]
+  disturbances = [settings.disturbances if b < num_checked else 0 for b in range(its.num_batches)]
+  maps = [len(names) * (1 + num) for num in disturbances] + [len(names) * num_checked] * len(nets)
+  watch.total = sum(maps)
+
+  def examine(b: int):
+    watch.begin(sum(maps[:b]))
+    found, fine = examination.examine(its.explainer, weights, its.case(b), names, seed=b, disturbances=disturbances[b],
+                                      between=watch.map)
+    shown.save(b, fine)
+    return found
+
+  def compare(net: str):
+    watch.begin(sum(maps[:its.num_batches + list(nets).index(net)]))
+    return [examination.alike(its.explainer, (nets[net], trained.buffers), its.case(b), names, batches[b], watch.map)
+            for b in range(num_checked)]
+
+  batches = parts.each(f"{key} answers", range(its.num_batches), examine)
   checks = dict(zip(nets, parts.each(f"{key} without", nets, compare)))
   summary = examination.summarize([e for e, _ in its.rows], batches, checks, names)
   taught = {}

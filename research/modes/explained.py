@@ -3,6 +3,7 @@
 Shapes: B answers of a batch, P... places.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,43 @@ from research.data.loading import Loader
 from research.interpretation.subject import Subject
 from research.report import explanation
 from research.trained import Trained
+from research.training.progress import Progress
+from research.workdir import Run
 
 _PICTURES, _ALIGNED = 8, 2
+_EVERY = 10  # seconds between lines
+
+
+class Watch:
+  """Says how many maps are made, of all, and what the network has done for them.
+
+  Args:
+    run: whose interruption is looked for.
+
+  Attributes:
+    total: maps.
+  """
+
+  def __init__(self, run: Run):
+    self.total, self._run, self._progress = 0, run, None
+    self._maps = self._passes = 0
+    self._said = time.monotonic()
+
+  def begin(self, maps: int) -> None:
+    """A part begins, before which there are so many maps."""
+    self._maps = maps
+    self._progress = self._progress or Progress(self.total, maps, self._run.label)
+
+  def map(self) -> None:
+    self._maps += 1
+
+  def call(self) -> None:
+    """Before each call of the network."""
+    self._run.interruption.raise_if_requested()
+    self._passes += 1
+    if self._progress is not None and time.monotonic() - self._said > _EVERY:
+      self._said = time.monotonic()
+      self._progress.line(self._maps, f"{self._passes:,} calls of the network", unit="map")
 
 
 class Shown:

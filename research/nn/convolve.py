@@ -94,10 +94,35 @@ def _by_tiles(x_BHWC, kernel, window):
   return winograd.convolve(x_BHWC, kernel, window.padding)
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _depthwise(x_BHWC, kernel, window):
-  shifted = taps(padded(x_BHWC, window), kernel.shape[:2], window)
+  return _shifted(padded(x_BHWC, window), kernel, window)
+
+
+@functools.partial(_depthwise.defjvp, symbolic_zeros=True)
+def _depthwise_jvp(window, primals, tangents):
+  # As for tiles, the derivative along the image is written as what is transposed into its gradient: the outputs' gradient,
+  # shifted. Itself would become a sum of padded images, which XLA computes five times slower behind an activation.
+  (x, kernel), (dx, dkernel) = primals, tangents
+  y = _depthwise(x, kernel, window)
+  along_image = lambda: jax.linear_transpose(lambda g: _gradient_of_image(g, kernel, window, x.shape[1:3]), y)(dx)[0]
+  return y, added((dx, along_image), (dkernel, lambda: _shifted(padded(x, window), dkernel, window)))
+
+
+def _gradient_of_image(g_BHWC, kernel, window, sides):
+  filled = [(0, 0, 0)]
+  for n, side, length, stride, (first, _), dilation in zip(
+      g_BHWC.shape[1:3], sides, kernel.shape, window.stride, window.padding, window.dilation):
+    before = (length - 1) * dilation - first
+    filled.append((before, side + first - (n - 1) * stride - 1, stride - 1))
+  g_BHWC = jax.lax.pad(g_BHWC, jnp.zeros((), g_BHWC.dtype), [*filled, (0, 0, 0)])
+  return _shifted(g_BHWC, kernel[::-1, ::-1], window._replace(stride=(1, 1)))
+
+
+def _shifted(x_BHWC, kernel, window):
+  """The sum of a padded image's shifts, each times its weights."""
   weights = kernel.reshape(-1, kernel.shape[-1])
-  return functools.reduce(jnp.add, (image * weight for image, weight in zip(shifted, weights)))
+  return functools.reduce(jnp.add, (image * weight for image, weight in zip(taps(x_BHWC, kernel.shape[:2], window), weights)))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))

@@ -98,6 +98,8 @@ def test_records_are_bytes_with_their_columns(tmp_path):
   read = examples.read(np.array([2, 0]))
   assert read["record"] == [b"ccc", b"a"] and read["label"].tolist() == [7, 5]
   assert len(examples) == 3 and examples.key(1) == "y"
+  records(tmp_path / "bytes.npz", key=np.array([b"x", "ÿ".encode(), b"\xff"]))
+  assert [sources.Records(path="bytes.npz").open(tmp_path).key(i) for i in range(3)] == ["x", "ÿ", "\ufffd"]
 
 
 def test_records_take_columns_from_the_lines_beside_them(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from research.config import ConfigError
-from research.interpretation import attribution
+from research.interpretation import attribution, examination
 from research.interpretation.attachment import attach
 from research.interpretation.class_activation import grad_cam
 from research.interpretation.methods import Explainer
@@ -113,8 +113,28 @@ def test_steps_are_added_until_attributions_add_up(captum):
   assert coarse.gap_B.max() > 0.02 >= fine.gap_B.max() and fine.num_steps in (16, 48, 144, 432)
   at_once = ours.integrated(weights, case, num_steps=48).attributions
   tripled = Explainer(ours.probe, Explain(tolerance=1e-9, max_steps=48), ()).integrated(weights, case)
-  assert tripled.num_steps == 48
+  assert tripled.num_steps == 48 and sorted(tripled.coarser) == [16, 48] and tripled.coarser[48] is tripled.attributions
   np.testing.assert_allclose(tripled.attributions, at_once, rtol=1e-3, atol=1e-5)
+
+
+def test_maps_are_compared_at_the_same_number_of_steps(captum):
+  _, ours, weights, case = captum
+  ours = Explainer(ours.probe, dataclasses.replace(ours.settings, tolerance=1e-9, max_steps=432, compared_steps=20), ())
+  made = 0
+
+  def count():
+    nonlocal made
+    made += 1
+
+  method = "integrated_gradients"
+  found, fine = examination.examine(ours, weights, case, (method,), seed=0, disturbances=2, between=count)
+  assert made == 3 and found["num_steps"] == 432 and found["compared_steps"] == 16
+  pooled = lambda its: ours.probe.units.pool(jnp.asarray(its))
+  np.testing.assert_allclose(found["compared"][method], pooled(ours.map(method, weights, case, num_steps=16)), atol=1e-5)
+  np.testing.assert_allclose(found["maps"][method], pooled(fine[method]), atol=1e-7)
+  assert np.abs(found["maps"][method] - found["compared"][method]).max() > 3e-4  # thirty times the tolerance above
+  # A network that forgot nothing has the same map.
+  assert examination.alike(ours, weights, case, (method,), found)[method] == pytest.approx([1] * len(case.targets))
 
 
 def test_views_are_explained_by_their_share_in_the_mean(captum):
