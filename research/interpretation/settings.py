@@ -68,8 +68,8 @@ class Explain:
 
   def __post_init__(self):
     least = {"num_examples": 2, "answers": 1, "cells": 2, "smoothgrad_samples": 1, "max_steps": 1, "compared_steps": 1,
-             "rise_masks": 2, "subsets": 8, "curve_steps": 2, "num_checked": 0, "forgotten": 1, "disturbances": 0, "influenced": 0,
-             "num_train": 1, "memory_mib": 1}
+             "rise_masks": 2, "subsets": 8, "curve_steps": 2, "num_checked": 0, "forgotten": 1, "disturbances": 0,
+             "influenced": 0, "num_train": 1, "memory_mib": 1}
     for name, value in least.items():
       if getattr(self, name) < value:
         raise ConfigError(f"explain.{name}={getattr(self, name)}: must be {value} or more")

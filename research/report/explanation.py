@@ -115,8 +115,8 @@ def faithfulness(summary: Mapping[str, Mapping[str, Any]], missing: Mapping[str,
   for kind, title in (("from", "Maps as the network forgets, from the top"), ("only", "Maps when one part is forgotten")):
     nets = [net for net in next(iter(forgot.values()), {}) if net.startswith(kind)]
     if nets:
-      numbers = [str(i) for i in range(1, len(nets) + 1)]
-      series = tuple(Series(name.replace("_", " "), numbers, [its[net]["mean"] for net in nets]) for name, its in forgot.items())
+      at = [str(i) for i in range(1, len(nets) + 1)]
+      series = tuple(Series(name.replace("_", " "), at, [its[net]["mean"] for net in nets]) for name, its in forgot.items())
       caption = "; ".join(f"{i}: {net}" for i, net in enumerate(nets, 1))
       made.append(Figure(title, "what was forgotten", "rank correlation of |map| with the trained network's", series,
                          f"{caption}. What stays high shows the input, not what was learned."))
