@@ -8,8 +8,9 @@ About 50 minutes on two CPU cores. Expected: at least 25 BLEU on 3,061 test sent
 trained on. A sentence has several right translations, of which the files give each as a pair of its own.
 """
 
+from collections.abc import Callable
+
 from research.config import Duration
-from research.data.dataset import Data
 from research.data.sources import JSONL
 from research.data.text_data import pairs
 from research.data.tokenized import Tokens
@@ -26,27 +27,32 @@ from research.tasks.text_to_text import TextToText
 from research.tasks.writing import Against, Writing
 from research.training.settings import Training
 
-TRAIN = JSONL(path="text/tatoeba_en_de/train.jsonl.gz")
 DECODING = Decoding(max_new_tokens=48)
+LENGTHS = ((8, 8), (12, 12), (16, 18), (48, 48))
 
 
-def data() -> Data:
-  """One vocabulary of 8,000 pieces for both languages; some 2,500 tokens of each a step."""
-  pieces = Trained(settings=SentencePieces(vocab_size=8000), corpus=TRAIN, texts=("en", "de"))
+def run(model, *, targets: Callable[[str], tuple[Target, ...]], train: int | None, valid: int | None, test: int | None,
+        vocab_size: int, batch_size: int, lengths: tuple[tuple[int, int], ...], rate: float, epochs: int) -> Experiment:
+  """One vocabulary for both languages; of each split the first examples, or all."""
+  split = lambda name, limit: JSONL(path=f"text/tatoeba_en_de/{name}.jsonl.gz", limit=limit)
+  corpus, text = split("train", train), lambda metric: Against(metric=metric, reference="de")
+  pieces = Trained(settings=SentencePieces(vocab_size=vocab_size), corpus=corpus, texts=("en", "de"))
   side = lambda name, text: Tokens(name=name, text=text, tokenizer=pieces, eos=True)
-  others = {split: JSONL(path=f"text/tatoeba_en_de/{split}.jsonl.gz") for split in ("valid", "test")}
-  return pairs(TRAIN, others, (side("source", "en"), side("targets", "de")), batch_size=60,
-               lengths=((8, 8), (12, 12), (16, 18), (48, 48)), longer="drop")
+  return Experiment(
+      paper=Paper("Attention Is All You Need", "Vaswani et al.", 2017, "NeurIPS", "https://arxiv.org/abs/1706.03762"),
+      data=pairs(corpus, {"valid": split("valid", valid), "test": split("test", test)},
+                 (side("source", "en"), side("targets", "de")), batch_size=batch_size, lengths=lengths, longer="drop"),
+      model=model, seeds=(0,),
+      task=TextToText(vocab_size=vocab_size, start_id=0, end_id=1, pad_id=0, label_smoothing=0.1, writing=Writing(
+          decoding=DECODING, source="en", against=(text(Chrf()), text(Bleu())))),
+      optimizer=Adam(learning_rate=rate, b2=0.98, clip_norm=1.0, schedule=Cosine(warmup=Duration(5, "%"))),
+      training=Training(steps=Duration(epochs, "ep"), evaluate_every=Duration(1, "ep")),
+      targets=targets(f"{Bleu().metrics['bleu'].signature}|greedy|max:48"))
 
 
 def experiment() -> Experiment:
-  text = lambda metric: Against(metric=metric, reference="de")
-  return Experiment(
-      paper=Paper("Attention Is All You Need", "Vaswani et al.", 2017, "NeurIPS", "https://arxiv.org/abs/1706.03762"),
-      data=data(), model=transformer_2017.make(dim=192, num_layers=3, num_heads=4, mlp_dim=512, norm_first=True), seeds=(0,),
-      task=TextToText(vocab_size=8000, start_id=0, end_id=1, pad_id=0, label_smoothing=0.1, writing=Writing(
-          decoding=DECODING, source="en", against=(text(Chrf()), text(Bleu())))),
-      optimizer=Adam(learning_rate=2e-3, b2=0.98, clip_norm=1.0, schedule=Cosine(warmup=Duration(5, "%"))),
-      training=Training(steps=Duration(4, "ep"), evaluate_every=Duration(1, "ep")),
-      targets=(Target(metric="test/bleu", criterion=at_least(25), signature=f"{Bleu().metrics['bleu'].signature}|greedy|max:48",
-                      says="an hour of two cores suffices for everyday sentences"),))
+  """Some 2,500 tokens of each language a step."""
+  model = transformer_2017.make(dim=192, num_layers=3, num_heads=4, mlp_dim=512, norm_first=True)
+  return run(model, train=None, valid=None, test=None, vocab_size=8000, batch_size=60, lengths=LENGTHS, rate=2e-3, epochs=4,
+             targets=lambda signature: (Target(metric="test/bleu", criterion=at_least(25), signature=signature,
+                                               says="an hour of two cores suffices for everyday sentences"),))

@@ -106,10 +106,11 @@ def alike(explainer: Explainer, weights: Weights, case: Case, names: Sequence[st
   units = explainer.probe.units
   counts_BU, found = np.asarray(examined["counts"], bool), {}
   for name in names:
-    map_BU = np.abs(units.pool(jnp.asarray(explainer.map(name, weights, case, num_steps=examined.get("compared_steps")))))
+    fine = explainer.map(name, weights, case, num_steps=examined.get("compared_steps"))
+    map_BU = np.round(np.abs(units.pool(jnp.asarray(fine))), 8)
     trained_BU = np.abs(np.asarray(examined["compared"][name]))
     rows = [(a[counts][None], b[counts][None]) for a, b, counts in zip(map_BU, trained_BU, counts_BU)]
-    found[name] = [float(np.nan_to_num(spearman(jnp.asarray(a), jnp.asarray(b, a.dtype))[0])) for a, b in rows]
+    found[name] = [float(np.nan_to_num(spearman(a, b)[0])) for a, b in rows]
     between()
   return found
 
@@ -169,4 +170,5 @@ def _disturbed(explainer: Explainer, weights: Weights, case: Case, seed: int) ->
   inner = tuple(range(1, x.ndim))
   span = explainer.settings.radius * (x.max(inner, keepdims=True) - x.min(inner, keepdims=True))
   move = span * jax.random.uniform(jax.random.key(seed), x.shape, x.dtype, -1, 1)
-  return Case(case.batch, case.targets, case.against, case.baseline, move)
+  # By way of the host: an array that lies where the weights do would have everything compiled anew.
+  return dataclasses.replace(case, shift=jnp.asarray(jax.device_get(move)))

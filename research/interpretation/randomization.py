@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax.extend import core
+from scipy import stats
 
 from research.rules import paths
 
@@ -71,20 +72,15 @@ def layers_from_the_top(function: Callable[[Any], Any], params: Any) -> list[str
   return sorted(layers, key=lambda layer: -layers[layer])
 
 
-def spearman(a: jax.Array, b: jax.Array) -> jax.Array:
+def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
   """Spearman's rank correlation of each example of `a` with that of `b`: (B, ...), (B, ...) to (B,).
 
   Equal values share their mean rank; an example whose values are all equal has none and gives nan.
   """
-  a_BN, b_BN = (_centred_ranks(m.reshape(len(m), -1)) for m in (a, b))
-  return (a_BN * b_BN).sum(-1) / jnp.sqrt((a_BN**2).sum(-1) * (b_BN**2).sum(-1))
+  a_BN, b_BN = (_centred_ranks(np.asarray(m).reshape(len(m), -1)) for m in (a, b))
+  with np.errstate(invalid="ignore"):
+    return (a_BN * b_BN).sum(-1) / np.sqrt((a_BN**2).sum(-1) * (b_BN**2).sum(-1))
 
 
-def _centred_ranks(values_BN: jax.Array) -> jax.Array:
-  """Mean rank minus the middle rank: half of (how many are smaller) − (how many are larger)."""
-  def of_one(values):
-    ordered = jnp.sort(values)
-    smaller, not_larger = (jnp.searchsorted(ordered, values, side=side) for side in ("left", "right"))
-    return (smaller + not_larger - len(values)) / 2
-
-  return jax.vmap(of_one)(values_BN)
+def _centred_ranks(values_BN: np.ndarray) -> np.ndarray:
+  return stats.rankdata(values_BN, axis=-1) - (values_BN.shape[-1] + 1) / 2

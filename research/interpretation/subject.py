@@ -72,7 +72,7 @@ class Subject:
       baseline = x.mean(places, keepdims=True)
     contrast = self.explainer.settings.contrast and self.against is not None
     return Case({name: value[example] for name, value in self.seen.items()}, take(self.targets),
-                take(self.against) if contrast else None, jnp.asarray(baseline, x.dtype), jnp.zeros((), x.dtype))
+                take(self.against) if contrast else None, jnp.asarray(baseline, x.dtype), jnp.zeros(x.shape, x.dtype))
 
 
 def subject(network: Network, task: Task, weights: Weights, batch: Mapping[str, Any], settings: Explain,

@@ -58,6 +58,8 @@ def run(context: Context, settings: Explain) -> int:
   nets = {}
   if num_checked:
     fresh = split_network(trained.network.construct(nnx.Rngs(trained.seed + _FRESH)))[1]
+    # Where the trained ones lie, or each network would be compiled anew.
+    fresh = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), fresh, trained.params)
     answers = lambda params: its.explainer.probe.attachment.run(params, trained.buffers, its.case(0).batch)
     nets = examination.forgetting(trained.params, fresh, layers_from_the_top(answers, trained.params), settings.forgotten)
   disturbances = [settings.disturbances if b < num_checked else 0 for b in range(its.num_batches)]
