@@ -25,7 +25,7 @@ def check_installed(names: Sequence[str]) -> None:
   for name in names:
     missing = [package for package in FORMATS[name].NEEDS if importlib.util.find_spec(package) is None]
     if missing:
-      raise ConfigError(f"export.also={name} needs {' and '.join(missing)}: pip install 'fieldwork[{name}]'")
+      raise ConfigError(f"export.also={name} needs {' and '.join(missing)}: pip install 'fieldwork[{name.replace('_', '-')}]'")
 
 
 def check_possible(names: Sequence[str], application: Application) -> None:

@@ -105,7 +105,7 @@ def test_what_cannot_be_is_said_before_any_work(monkeypatch):
     also.check_possible(("tflite",), writer)
   also.check_possible((), writer)
   monkeypatch.setattr(also.importlib.util, "find_spec", lambda name: None)
-  with pytest.raises(ConfigError, match=r"export\.also=saved_model needs tensorflow: pip install 'fieldwork\[saved_model\]'"):
+  with pytest.raises(ConfigError, match=r"export\.also=saved_model needs tensorflow: pip install 'fieldwork\[saved-model\]'"):
     also.check_installed(("saved_model",))
   with pytest.raises(ConfigError, match="names a format twice"):
     Export(also=("onnx", "onnx"))

@@ -5,6 +5,7 @@ answers one example: of several operations jax2onnx writes no shapes with unknow
 as in recurrent networks of both directions.
 """
 
+import logging
 import pathlib
 import unittest.mock
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,8 @@ def write(programs: Sequence[Program], folder: pathlib.Path) -> None:
   # Traced before jax2onnx is there: it has rules of its own for functions of jax.numpy, with fewer arguments, and puts one of
   # them in jax's place for good.
   traced = [jax.make_jaxpr(program.standing)(*program.inputs.values()) for program in programs]
+  # It warns, with a traceback each, of the operations of other packages that it cannot load with this jax.
+  logging.getLogger("jax2onnx.plugins.plugin_system").setLevel(logging.ERROR)
   with unittest.mock.patch.object(jnp, "cumsum", jnp.cumsum):
     import jax2onnx
 
