@@ -23,8 +23,8 @@ from research.workdir import Run
 
 NAMES = ("aeslc_subjects", "agnews_bert", "agnews_encoder", "bbc_titles", "cnndm_bart", "cnndm_pegasus", "cnndm_t5_small",
          "glue_lora_roberta", "listops_transformer", "llama_8b", "multi30k_tutorial", "openwebtext_gpt2",
-         "scitldr_abstractive", "sst2_text_cnn", "tatoeba_en_de", "wmt14_ende_base", "wmt14_ende_big", "wmt16_scaling_nmt",
-         "wmt17_flax_en_de", "xsum_bart", "xsum_pegasus")
+         "scitldr_abstractive", "sst2_text_cnn", "tatoeba_en_de", "tatoeba_short", "wmt14_ende_base", "wmt14_ende_big",
+         "wmt16_scaling_nmt", "wmt17_flax_en_de", "xsum_bart", "xsum_pegasus")
 QUICK = ("aeslc_subjects", "sst2_text_cnn")
 DIM, TOKENS = 32, 300
 
