@@ -51,7 +51,7 @@ class ScalingDimension(Study):
     return jax.random.uniform(key, (num, dim), float, -0.5, 0.5)
 
   def _network(self, width: int, dim: int, seed: int):
-    config = mlp.Config(widths=(width, width), init="torch_uniform")
+    config = mlp.Config(widths=(width, width), init="he_normal")
     network, params = scanned.build(config, jax.ShapeDtypeStruct((self.batch_size, dim), jnp.zeros(()).dtype), 1, seed)
     return lambda params, x: network(params)(x)[:, 0], params
 
