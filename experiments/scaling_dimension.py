@@ -1,4 +1,4 @@
-"""The exponent of a scaling law follows the dimension of the data: near 4/d. NOT RUN yet.
+"""The exponent of a scaling law follows the dimension of the data: near 4/d.
 
 Sharma, Kaplan 2022, "Scaling Laws from the Data Manifold Dimension". Students of 4 to 32 units learn from a random teacher of
 96 on inputs of 2, 4 and 8 dimensions.

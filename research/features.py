@@ -108,5 +108,5 @@ def _computed(config: Features, data_dir: str | None) -> Examples:
     found.append(np.asarray(features(params, buffers, batch))[real])
     labels.append(np.asarray(batch["labels"])[real])
     done += len(real)
-    progress.line(min(done, len(opened.evaluation["all"])), "features", unit="example", hurried=True)
+    progress.line(min(done, len(opened.evaluation["all"])), "features", unit="example", every=1)
   return Columns({"inputs": np.concatenate(found), "labels": np.concatenate(labels)})

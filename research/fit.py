@@ -221,7 +221,7 @@ class Fit:
                                 f"speed/{unit}_per_second": units, "speed/flops_per_second": rate * self.flops})
     self.values.update(values)
     shown = "  ".join(f"{name.partition('/')[2]} {value:.4g}" for name, value in values.items())
-    self.progress.line(step, f"{shown}  lr {learning_rate:.3g}  {units:,.0f} {unit}/s  {self._speed(rate)}", hurried=True)
+    self.progress.line(step, f"{shown}  lr {learning_rate:.3g}  {units:,.0f} {unit}/s  {self._speed(rate)}", every=1)
     return self.watch.logged(values["train/loss"], norm)
 
   def _check_finite(self, bad_step: int, leaf: int) -> None:

@@ -1,4 +1,4 @@
-"""Loads a bundle and answers: `python runtime.py FILE...`, or as a module. Needs jax, numpy and the bundle's decoders only.
+"""Loads a bundle and answers: `python runtime.py FILE...`, or as a module. Needs jax, flatbuffers and the bundle's decoders.
 
     bundle = load("export")
     prepared = bundle.prepare(open("picture.png", "rb").read())

@@ -54,7 +54,7 @@ def warm(bundles: Mapping[str, Bundle]) -> None:
     progress = Progress(len(programs), prefix=f"{name}  ")
     for done, compiled in enumerate(programs, 1):
       compiled()
-      progress.line(done, "compiled", "program", hurried=True)
+      progress.line(done, "compiled", "program", every=1)
     say(f"{name}: {bundle.spec['kind']}, ready in {duration(time.perf_counter() - begin)}")
 
 

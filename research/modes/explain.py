@@ -150,7 +150,7 @@ def _influence(trained: Trained, examples, explained: np.ndarray, settings: Expl
 
     def between(step: int) -> None:
       trained.run.interruption.raise_if_requested()
-      progress.line(step, f"of influence over {len(at):,} training examples, at most", hurried=True)
+      progress.line(step, f"of influence over {len(at):,} training examples, at most", every=10)
 
     rows, left = influence.of_last_layer(part, own, known, part.known(first), num=num, damping=_DAMPING, tolerance=_TOLERANCE,
                                          max_steps=_STEPS, between=between)

@@ -3,7 +3,6 @@
 Shapes: B answers of a batch, P... places.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,6 @@ from research.training.progress import Progress
 from research.workdir import Run
 
 _PICTURES, _ALIGNED = 8, 2
-_EVERY = 10  # seconds between lines
 
 
 class Watch:
@@ -35,7 +33,6 @@ class Watch:
   def __init__(self, run: Run):
     self.total, self._run, self._progress = 0, run, None
     self._maps = self._passes = 0
-    self._said = time.monotonic()
 
   def begin(self, maps: int) -> None:
     """A part begins, before which there are so many maps."""
@@ -49,9 +46,8 @@ class Watch:
     """Before each call of the network."""
     self._run.interruption.raise_if_requested()
     self._passes += 1
-    if self._progress is not None and time.monotonic() - self._said > _EVERY:
-      self._said = time.monotonic()
-      self._progress.line(self._maps, f"{self._passes:,} calls of the network", unit="map")
+    if self._progress is not None:
+      self._progress.line(self._maps, f"{self._passes:,} calls of the network", unit="map", every=10)
 
 
 class Shown:

@@ -42,7 +42,7 @@ def run(context: Context, settings: Predict) -> int:
   def between(num_done: int) -> None:
     stream.flush()
     if progress is not None:
-      progress.line(num_done, "answered", unit="input", hurried=True)
+      progress.line(num_done, "answered", unit="input", every=1)
     context.interruption.raise_if_requested()
 
   try:

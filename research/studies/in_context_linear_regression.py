@@ -19,8 +19,7 @@ from research.optimizers.schedule import Cosine
 from research.studies import scanned
 from research.studies.base import Findings, Parts, Study
 
-_MODEL = transformer.Config(num_layers=3, max_length=64,
-                            block=scanned.gpt2(BlockConfig(dim=64, num_heads=2, mlp_dim=256), 3))
+_MODEL = transformer.Config(num_layers=3, max_length=64, block=BlockConfig(dim=64, num_heads=2, mlp_dim=256))
 
 
 @jax.jit

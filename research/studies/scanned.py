@@ -15,6 +15,7 @@ from research.config import ConfigError
 from research.nn.transformer import BlockConfig
 from research.optimizers.base import Optimizer
 from research.optimizers.schedule import Length
+from research.training.progress import Progress
 from research.training.state import merge, split
 
 Tree = Any
@@ -69,12 +70,15 @@ def train(loss: Callable[[Tree, jax.Array], jax.Array], params: Tree, optimizer:
     carry, _ = jax.lax.scan(step, carry, start + jnp.arange(every))
     return carry, measure(carry[0])
 
+  progress = Progress(steps)
   carry, found = (params, transformation.init(params)), [jax.device_get(jax.jit(measure)(params))]
   for start in range(0, steps, every):
     if until(found[-1]):
       break
     carry, measured = stretch(carry, start)
     found.append(jax.device_get(measured))
+    if start + every < steps:
+      progress.line(start + every, "", every=10)
   curves = {name: np.stack([measured[name] for measured in found]) for name in found[0]}
   return carry[0], {"step": np.arange(len(found)) * every, **curves}
 

@@ -36,10 +36,10 @@ class Progress:
 
   def __init__(self, total: int, done: int = 0, prefix: str = ""):
     self._total, self._first, self._prefix = total, done, prefix
-    self._start = self._last_time = time.monotonic()
+    self._start = self._last_time = self._last_line = time.monotonic()
     self._last_done = done
     self._live = sys.stderr.isatty() and jax.process_index() == 0
-    self._next_live = self._last_line = 0.0
+    self._next_live = 0.0
 
   def rate(self, done: int) -> float:
     """Units a second since the last call."""
@@ -48,12 +48,12 @@ class Progress:
     self._last_time, self._last_done = now, done
     return rate
 
-  def line(self, done: int, words: str, unit: str = "step", *, hurried: bool = False) -> None:
-    """Prints a progress line; a hurried one only where a second has passed since the last, so that it can be read."""
-    if hurried and done < self._total and time.monotonic() - self._last_line < 1:
+  def line(self, done: int, words: str, unit: str = "step", *, every: float = 0.0) -> None:
+    """Prints a progress line; all but the last only where so many seconds have passed since the one before, or the start."""
+    now = time.monotonic()
+    if done < self._total and now - self._last_line < every:
       return
-    self._last_line = time.monotonic()
-    left = self._left(done, time.monotonic())
+    self._last_line, left = now, self._left(done, now)
     say(f"{self._prefix}{unit} {done:,}/{self._total:,} {done / self._total:4.0%}  {words}  {left}".rstrip())
 
   def live(self, done: int) -> None:
