@@ -2,7 +2,7 @@
 
   python launch.py --experiment=scan_jump --data_dir=DATA
 
-31 minutes on one CPU core for three seeds. Expected: at most 3 %. See scan_simple for what differs from the paper.
+About 8 minutes on two CPU cores for three seeds. Expected: at most 3 %. See scan_simple for what differs from the paper.
 """
 
 from experiments import scan_simple

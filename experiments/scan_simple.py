@@ -28,7 +28,7 @@ from research.training.settings import Training
 PAPER = Paper("Generalization without systematicity", "Lake, Baroni", 2018, "ICML", "https://arxiv.org/abs/1711.00350")
 
 
-def run(split: str, criterion: Criterion, published: float, says: str) -> Experiment:
+def run(split: str, criterion: Criterion, published: float, says: str, batch_size: int = 32) -> Experiment:
   """The overall-best network (two layers of 200, dropout 0.5, no attention) on a split: 100,000 commands are shown."""
   train = JSONL(path=f"text/scan/{split}_train.jsonl.gz")
   words = lambda name, text: Tokens(name=name, text=text, eos=True,
@@ -39,7 +39,7 @@ def run(split: str, criterion: Criterion, published: float, says: str) -> Experi
   return Experiment(
       paper=PAPER,
       data=Data(train=pairs(train), evaluation={"test": pairs(JSONL(path=f"text/scan/{split}_test.jsonl.gz"))},
-                buckets=Buckets(features=("source", "targets"), lengths=((10, 49),)), batch_size=4),
+                buckets=Buckets(features=("source", "targets"), lengths=((10, 49),)), batch_size=batch_size),
       task=TextToText(vocab_size=10, source_size=17, start_id=1, end_id=2, pad_id=0, token="word", writing=writing),
       model=recurrent.Config(source_size=17, dropout=0.5), optimizer=Adam(learning_rate=1e-3, clip_norm=5.0),
       training=Training(steps=Duration(100_000, "ex"), evaluate_every=Duration(25, "%")),
@@ -48,4 +48,4 @@ def run(split: str, criterion: Criterion, published: float, says: str) -> Experi
 
 
 def experiment() -> Experiment:
-  return run("simple", at_least(0.97), 0.997, "new commands are followed")
+  return run("simple", at_least(0.97), 0.997, "new commands are followed", 4)
