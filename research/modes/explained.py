@@ -21,7 +21,7 @@ _PICTURES, _ALIGNED = 8, 2
 
 
 class Watch:
-  """Says how many maps are made, of all, and what the network has done for them.
+  """Says how many maps are made, of all, and how often the network was called for them.
 
   Args:
     run: whose interruption is looked for.
@@ -32,7 +32,7 @@ class Watch:
 
   def __init__(self, run: Run):
     self.total, self._run, self._progress = 0, run, None
-    self._maps = self._passes = 0
+    self._maps = self._calls = 0
 
   def begin(self, maps: int) -> None:
     """A part begins, before which there are so many maps."""
@@ -45,9 +45,9 @@ class Watch:
   def call(self) -> None:
     """Before each call of the network."""
     self._run.interruption.raise_if_requested()
-    self._passes += 1
+    self._calls += 1
     if self._progress is not None:
-      self._progress.line(self._maps, f"{self._passes:,} calls of the network", unit="map", every=10)
+      self._progress.line(self._maps, f"{self._calls:,} calls of the network", unit="map", every=10)
 
 
 class Shown:

@@ -54,7 +54,8 @@ class Progress:
     if done < self._total and now - self._last_line < every:
       return
     self._last_line, left = now, self._left(done, now)
-    say(f"{self._prefix}{unit} {done:,}/{self._total:,} {done / self._total:4.0%}  {words}  {left}".rstrip())
+    begin = f"{self._prefix}{unit} {done:,}/{self._total:,} {done / self._total:4.0%}"
+    say("  ".join(filter(None, (begin, words, left))))
 
   def live(self, done: int) -> None:
     """Redraws the terminal's last line, at most ten times a second. Does nothing where nobody looks."""
