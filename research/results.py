@@ -20,8 +20,10 @@ from research.evaluation.listening import listen
 from research.evaluation.writing import Written, make_writer, write_all
 from research.report import speech, text
 from research.report.classification import evaluation_figures, feature_plane, first_filters, training_batch
+from research.report.regression import predicted_against_true
 from research.studies.base import Findings
 from research.tasks.classification import Classification
+from research.tasks.regression import Regression
 from research.tasks.writing import WritingTask
 from research.training.program import Network
 from research.training.sharding import batch_sharding, replicated
@@ -32,7 +34,7 @@ _HEARD = 6  # utterances of a split that are shown, and if the page can carry th
 
 def evaluate_splits(experiment, opened: Opened, data_dir, mesh: Mesh, net: Network, statistics: Callable, params,
                     buffers, between: Callable[[], None]) -> Findings:
-  """Evaluates a network on every split, with bootstrap intervals, and figures: of a classifier, of what a writer writes.
+  """Evaluates a network on every split, with bootstrap intervals, and figures: of classes, numbers, what a writer writes.
 
   Args:
     experiment: has `data` and `task`.
@@ -56,6 +58,8 @@ def evaluate_splits(experiment, opened: Opened, data_dir, mesh: Mesh, net: Netwo
     if isinstance(task, Classification):
       figures += evaluation_figures(evaluation.records, _reader(data.transforms, opened.evaluation[split]), split=split,
                                     num_classes=task.num_classes, names=data.evaluation[split].class_names(data_dir))
+    if isinstance(task, Regression) and task.num_outputs == 1:
+      figures.append(predicted_against_true(evaluation.records, split))
     if getattr(task, "writing", None) is not None:
       writer = writer or make_writer(net, task, mesh)
       written = write_all(writer, params, buffers, data.evaluating(opened, split, sharding=batch_sharding(mesh)),

@@ -15,6 +15,7 @@ from research.pretrained.lora import LoRA
 from research.tasks.classification import Classification
 from research.tasks.extraction import Extraction
 from research.tasks.language_modeling import LanguageModeling
+from research.tasks.regression import Regression
 from research.tasks.text_to_text import TextToText
 from research.training.interruption import Interruption
 from research.training.settings import Training
@@ -65,9 +66,12 @@ def learned(run: Experiment, folder, steps: int = 100) -> tuple[float, float]:
       name, wanted = "likeness", 0.8
     case Classification():
       name, wanted = "accuracy", 1.5 / task.num_classes
+    case Regression():
+      name, wanted = "pearson", 0.6
     case _:
       raise TypeError(task)
-  data = dataclasses.replace(twin(run.data, run.task.num_outputs), batch_size=32, eval_batch_size=32)
+  num_classes = 6 if isinstance(run.task, Regression) else run.task.num_outputs  # or six different numbers
+  data = dataclasses.replace(twin(run.data, num_classes), batch_size=32, eval_batch_size=32)
   if data.buckets is not None:  # one shape is compiled sooner than several
     longest = tuple(min(length, 48) for length in data.buckets.lengths[-1])
     data = dataclasses.replace(data, buckets=dataclasses.replace(data.buckets, lengths=(longest,)))

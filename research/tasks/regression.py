@@ -1,21 +1,33 @@
 """Regression with the 1/(2N) squared error."""
 
 import dataclasses
+from typing import Literal
 
 import jax.numpy as jnp
 
+from research.config import ConfigError
 from research.metrics.base import Metric, RecordMetric, mean
+from research.metrics.correlation import pearson, spearman
+from research.tasks.base import no_padding
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Regression:
   """Predicts real numbers; the loss is 1/(2N) times the sum of squared errors over N examples.
 
+  Texts are integers `inputs` (B, T) with `inputs_length` (B,); their network is told where there is padding.
+
   Attributes:
     num_outputs: numbers predicted for an example.
+    extra_metrics: correlations of the one number with its target, in evaluation only.
   """
 
   num_outputs: int = 1
+  extra_metrics: tuple[Literal["pearson", "spearman"], ...] = ()
+
+  def __post_init__(self):
+    if self.extra_metrics and self.num_outputs != 1:
+      raise ConfigError(f"extra_metrics={self.extra_metrics}: are of one number, not of num_outputs={self.num_outputs}")
 
   @property
   def metrics(self) -> dict[str, Metric]:
@@ -23,7 +35,9 @@ class Regression:
 
   @property
   def record_metrics(self) -> dict[str, RecordMetric]:
-    return {}
+    of = lambda score: lambda records, weights: score(records["target"], records["prediction"], weights)
+    known = {"pearson": pearson, "spearman": spearman}
+    return {name: RecordMetric(of(known[name]), better="higher") for name in self.extra_metrics}
 
   @property
   def unit(self) -> str:
@@ -33,7 +47,10 @@ class Regression:
     return batch["inputs"]
 
   def forward(self, model, batch, key):
-    return model(batch["inputs"], key=key)
+    inputs = batch["inputs"]
+    if "inputs_length" in batch:
+      return model(inputs, no_padding(inputs, batch["inputs_length"]), key=key)
+    return model(inputs, key=key)
 
   def statistics(self, outputs, batch, *, training=False):
     """`outputs` and batch["targets"]: (B, num_outputs) or (B,)."""
@@ -45,9 +62,11 @@ class Regression:
     return {"loss": jnp.stack([squared / 2, one], 1), "rmse": jnp.stack([squared, one], 1)}
 
   def records(self, outputs, batch):
-    """None."""
-    del outputs, batch
-    return {}
+    """Of each example (B,) "target" and "prediction", where one number is predicted."""
+    if self.num_outputs != 1:
+      return {}
+    number_B = lambda x: x.reshape(-1).astype(jnp.promote_types(outputs.dtype, jnp.float32))
+    return {"target": number_B(batch["targets"]), "prediction": number_B(outputs)}
 
   def scores(self, outputs, targets):
     """The output numbered `targets` (B,) of each example."""

@@ -22,6 +22,16 @@ def test_regression_is_one_over_two_n_squared_error():
   assert _value(Regression(num_outputs=3), "loss", f, {"targets": y}) == pytest.approx(np.sum((f - y) ** 2) / (2 * 5), rel=1e-6)
 
 
+def test_regression_keeps_a_number_of_each_example_and_correlates_it():
+  task, y, f = Regression(extra_metrics=("pearson",)), np.array([0.0, 1, 2, 3]), np.array([[1.0], [3], [5], [7]])
+  records = {name: np.asarray(values) for name, values in task.records(jnp.asarray(f), {"targets": jnp.asarray(y)}).items()}
+  np.testing.assert_array_equal(records["prediction"], f[:, 0])
+  assert task.record_metrics["pearson"].value(records, np.ones(4)) == pytest.approx(1)
+  assert Regression(num_outputs=2).records(jnp.zeros((3, 2)), {"targets": jnp.zeros((3, 2))}) == {}
+  with pytest.raises(ConfigError, match="num_outputs=2"):
+    Regression(num_outputs=2, extra_metrics=("pearson",))
+
+
 def test_cross_entropy_and_its_gradient():
   task, logits, labels = Classification(num_classes=4), RNG.normal(size=(6, 4)), RNG.integers(0, 4, 6)
   p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
