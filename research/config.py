@@ -113,9 +113,11 @@ def override(config: _T, changes: dict[str, Any]) -> _T:
     changes: dotted path to new value; values are typed, or text as on the command line.
 
   Raises:
-    ConfigError: a path that does not exist, a value of the wrong type, or one that a class refuses.
+    ConfigError: a path that does not exist, a value of the wrong type, in the tree or given, or one that a class refuses.
   """
   known = {leaf.path: leaf for leaf in leaves(config)}
+  for leaf in known.values():
+    check(leaf.value, leaf.hint, leaf.path)
   nested: dict = {}
   for path, value in changes.items():
     if path not in known:

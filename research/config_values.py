@@ -161,10 +161,11 @@ def _fits(value, hint) -> bool:
     return type(value) in (int, float)
   if hint in (int, bool, str):
     return type(value) is hint
-  return not isinstance(hint, type) or isinstance(value, hint)
+  return not isinstance(hint, type) or getattr(hint, "_is_protocol", False) or isinstance(value, hint)
 
 
 def check(value, hint, path: str) -> None:
-  """Raises ConfigError if a value is not of the declared type."""
+  """Raises ConfigError if a value given in Python is not of the declared type."""
   if not _fits(value, hint):
-    raise ConfigError(f"--{path}={value!r}: expected {type_name(hint)}")
+    form = ', such as Duration(10_000) or Duration(90, "ep")' if hint is Duration else ""
+    raise ConfigError(f"{path}={value!r}: expected {type_name(hint)}{form}")

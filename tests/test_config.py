@@ -50,6 +50,12 @@ CHANGES = {
 }
 
 
+def test_a_value_of_the_wrong_type_in_the_file_itself_is_told():
+  wrong = Tree(optimizer=Optimizer(warmup=3000))  # ty: ignore[invalid-argument-type]
+  with pytest.raises(ConfigError, match=r"^optimizer.warmup=3000: expected duration, such as Duration\(10_000\)"):
+    config.override(wrong, {})
+
+
 def test_leaves_have_paths_types_and_docs():
   leaves = {leaf.path: leaf for leaf in config.leaves(Tree())}
   assert leaves["optimizer.rate"].doc == "step size, in units of nothing."
