@@ -4,8 +4,8 @@ Radford et al. 2022: 5.6 % word errors on test-clean, 14.6 % on test-other, gree
 
   python launch.py --experiment=librispeech_whisper_tiny_en --data_dir=DATA
 
-DATA holds LibriSpeech/test-clean and LibriSpeech/test-other as their archives unpack, and weights/whisper-tiny.en, the folder
-as Hugging Face has it. 3 hours on 2 CPU cores, minutes on a GPU.
+DATA holds LibriSpeech/test-clean and test-other as they unpack, and weights/whisper-tiny.en, the folder as Hugging Face has it.
+3 hours on 2 CPU cores, minutes on a GPU. --mode=export makes an application of it, for recordings of any length.
 """
 
 from research.assessment import Assessment
@@ -17,7 +17,7 @@ from research.data.speech import LibriSpeech
 from research.data.tokenized import Tokenized, Tokens
 from research.data.vocabulary import Stored
 from research.decoding.settings import Decoding
-from research.decoding.whisper import ENGLISH
+from research.decoding.whisper import ENGLISH, english
 from research.metrics.speech import ErrorRate
 from research.models import whisper
 from research.paper import Paper, Target, within
@@ -43,6 +43,7 @@ def assess(splits: dict[str, Source], model: whisper.Config, folder: str, target
                 on_device=(LogMel(seconds=30.0),), buckets=Buckets(features=("inputs", "targets"), lengths=((480_000, 440),))),
       task=SpeechToText(
           vocab_size=51_864, start_id=ENGLISH.start, prompt=ENGLISH.prompt()[1:], end_id=ENGLISH.end, pad_id=ENGLISH.end,
+          vocabulary=english(folder.rpartition("-")[2]),
           writing=Writing(decoding=DECODING, against=(Against(metric=RATE, reference="text"),))),
       model=model, pretrained=Pretrained(path=folder, names="hf"), paper=PAPER, targets=targets)
 
@@ -51,8 +52,7 @@ def librispeech(model: whisper.Config, folder: str, **rates: float) -> Assessmen
   targets = tuple(Target(
       metric=f"{split}/wer", criterion=within(rate, 0.3), published=rate, place="appendix D.2.1, greedy", kind="number",
       signature=SIGNATURE, says=f"{rate} % word errors on test-{split}") for split, rate in rates.items())
-  sources: dict[str, Source] = {split: LibriSpeech(parts=(f"LibriSpeech/test-{split}",)) for split in rates}
-  return assess(sources, model, folder, targets)
+  return assess({split: LibriSpeech(parts=(f"LibriSpeech/test-{split}",)) for split in rates}, model, folder, targets)
 
 
 def experiment() -> Assessment:

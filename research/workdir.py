@@ -90,8 +90,13 @@ def check_config(folder: epath.Path, config: Any) -> None:
     raise ConfigError(f"the run in {folder} is of another config: {'; '.join(changed)}. Give the same settings, or --workdir")
 
 
-def for_reading(name: str, workdir: str | None) -> epath.Path:
+def for_reading(name: str, workdir: str | None, untrained: Any = None) -> epath.Path:
   """The folder that the other modes mean: the one named, or the newest finished run.
+
+  Args:
+    name: of the experiment.
+    workdir: the folder that was named, or None.
+    untrained: an experiment that trains nothing: where it was not run, it has the folder that it would be run in.
 
   Raises:
     ConfigError: there is none; it says what to run first.
@@ -99,10 +104,14 @@ def for_reading(name: str, workdir: str | None) -> epath.Path:
   if workdir:
     folder = epath.Path(workdir).expanduser()
     if not (folder / "config.json").exists():
+      if untrained is not None:
+        return for_training(name, untrained, workdir)
       train = f"python launch.py --experiment={name} --workdir={workdir}"
       raise ConfigError(f"--workdir={workdir} holds no run. Train first: {train}")
     return folder
   runs = [f for f in _runs(epath.Path(HOME).expanduser() / name) if finished(f)]
+  if not runs and untrained is not None:
+    return for_training(name, untrained, None)
   if not runs:
     raise ConfigError(f"there is no finished run of {name}. Train first: python launch.py --experiment={name}")
   return runs[-1]

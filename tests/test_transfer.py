@@ -19,6 +19,7 @@ from research.experiment import Experiment
 from research.features import Features
 from research.fit import Fit
 from research.models import vgg
+from research.modes.base import Context
 from research.optimizers.adam import Adam
 from research.preprocessing.arrays import Rename
 from research.preprocessing.decoding import DecodeImage
@@ -124,3 +125,8 @@ def test_an_assessment_scores_the_weights_of_the_file(weights, tmp_path):
     found, again = assessed.measure(0, run), assessed.evaluate(0, run)
   assert found.metrics == again.metrics and 0 <= found.metrics["test/accuracy"] <= 1
   assert found.signatures["test/accuracy"] == "top1" and found.figures
+  # What was never run can be exported and asked all the same: there is nothing to train first.
+  with Interruption() as interruption:
+    context = Context(name="assessed", summary="", experiment=assessed, default=assessed, seeds=(0,), data_dir=run.data_dir,
+                      workdir=str(tmp_path / "new"), member=None, interruption=interruption)
+    assert context.trained().run.folder == context.finished()[1].folder == epath.Path(tmp_path / "new")

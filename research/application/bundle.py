@@ -146,14 +146,18 @@ def _feature(feature: Feature, ragged: bool) -> dict[str, Any]:
   return {"shape": list(shape), "dtype": jax.dtypes.canonicalize_dtype(feature.dtype).name, "ragged": ragged}
 
 
-def _long(contents: Contents) -> dict[str, int]:
-  """How recordings are cut that are longer than the greatest length: {"long": samples between pieces}, or {}.
+def _long(contents: Contents) -> dict[str, Any]:
+  """How recordings are heard that are longer than the greatest length: {"long": samples between pieces}, {"follows": True}, or
+  {}.
 
   Pieces begin at whole multiples of two seconds, which every network's frames divide, and overlap by two seconds or more.
   """
   rate, greatest = contents.host.rate, contents.application.lengths[-1]
-  if rate is None or len(greatest) != 1 or not contents.application.words.joins:
+  words = contents.application.words
+  if rate is None or len(greatest) != 1 or not (words.joins or words.follows):
     return {}
+  if words.follows:
+    return {"follows": True}
   step = (next(iter(greatest.values())) // rate - _OVERLAP) // 2 * 2 * rate
   return {"long": step} if step > 0 else {}
 

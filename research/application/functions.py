@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jax import export as jax_export
 
 from research.application.weights import restore
+from research.config import ConfigError
 from research.interpretation.attribution import integrated_gradients
+from research.interpretation.hearing import begins
 from research.interpretation.looking_back import looked_at
 from research.interpretation.rewriting import NotThere
 from research.tasks.application import Application
@@ -33,8 +35,15 @@ def answering(network: Network, task: Task, application: Application) -> Callabl
 
 def answered(model, batch, task: Task, application: Application) -> dict[str, jax.Array]:
   """The application's answer; of a text that was written, if the network has attention to its source, also `alignment`
-  (B, T, S), see `looked_at`."""
+  (B, T, S), see `looked_at`; of one that was heard `begins`.
+
+  Raises ConfigError where it cannot be seen when a text was heard."""
   found = application.answer(model, batch)
+  if application.heard is not None:
+    try:
+      found["begins"] = begins(application.heard(model, found))
+    except NotThere as error:
+      raise ConfigError(f"words cannot be timed: {error}") from error
   if application.reading is not None:
     source, targets = application.reading
     forward = lambda tokens_BT: task.forward(model, {**batch, targets: tokens_BT}, None).logits()

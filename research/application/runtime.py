@@ -22,6 +22,7 @@ bundles of several versions, and the `research` that made them, live side by sid
   sample_rate   of audio, Hz
   long          samples from one piece to the next of a recording that is longer than the greatest length, which is the length
                 of a piece; absent where only the beginning of such a recording is read
+  follows       whether such a recording is heard in windows of that length, each of which says where the next begins
   explains      null, or {"method"}: whether `explain` is there
   weights       float32, bfloat16 or int8: how they are stored
   gate          what was compared with the live model, and what came of it
@@ -83,7 +84,8 @@ class Prepared:
     shape: the place of its lengths in `Bundle.spec["lengths"]`; inputs of one shape can be run together.
     options: what was asked for.
     notes: what the answer must say besides.
-    pieces: of a recording that is longer than the features, which are its beginning: features of each overlapping piece.
+    pieces: of a recording that is longer than the features, which are its beginning: features of each overlapping piece, or
+      of the whole where `follows`.
   """
 
   features: dict[str, np.ndarray]
@@ -145,6 +147,8 @@ class Bundle:
         begins = range(0, len(arrays[name]) - length + step, step)
         pieces = [{**arrays, name: arrays[name][begin:begin + length]} for begin in begins]
         arrays = pieces[0]
+      elif len(arrays[name]) > length and self.spec.get("follows"):
+        pieces, arrays = [arrays], {**arrays, name: arrays[name][:length]}
       elif len(arrays[name]) > length:
         kept = "last" if self.spec.get("keeps") == "end" else "first"
         notes["truncated"] = f"only the {kept} {length} of {len(arrays[name])} {self.spec['unit']} were read"
@@ -187,12 +191,13 @@ class Bundle:
     if options:
       inputs = [dataclasses.replace(item, options=self._options({**item.options, **options})) for item in inputs]
     size = self.spec["batch_sizes"][-1]
-    found = {i: self._long(item) for i, item in enumerate(inputs) if item.pieces}
+    long = self._followed if self.spec.get("follows") else self._long
+    found = {i: long(item) for i, item in enumerate(inputs) if item.pieces}
     short = [i for i in range(len(inputs)) if i not in found]
     for first in range(0, len(short), size):
       at = short[first:first + size]
       given = [{"features": inputs[i].features, "options": inputs[i].options} for i in at]
-      found |= zip(at, self._answer(self.arrays([inputs[i] for i in at]), given), strict=True)
+      found |= zip(at, self._answer(self._settled([inputs[i] for i in at]), given), strict=True)
     return [{**found[i], **item.notes} for i, item in enumerate(inputs)]
 
   def _long(self, item: Prepared) -> dict:
@@ -203,6 +208,31 @@ class Bundle:
     whole = {name: np.concatenate([arrays[name] for arrays in said]) for name in said[0]}
     answer, = self._answer(self._answer.joined(whole, self.spec["long"] / rate), [{"features": {}, "options": item.options}])
     return answer
+
+  def _followed(self, item: Prepared) -> dict:
+    """The same, heard window by window."""
+    (name, length), = self.spec["lengths"][item.shape].items()
+    whole, rate, begin, parts = item.pieces[0][name], self.spec["sample_rate"], 0, []
+    while begin < len(whole):
+      window = dataclasses.replace(item, features={**item.features, name: whole[begin:begin + length]}, pieces=())
+      answer, seconds = self._answer.following(self._settled([window]))
+      parts.append((begin / rate, answer))
+      begin += max(1, round(seconds * rate))
+    return self._answer.together(parts)
+
+  def _settled(self, inputs: Sequence[Prepared]) -> dict[str, np.ndarray]:
+    """`arrays`, asked for once more where the answer wants other options."""
+    arrays = self.arrays(inputs)
+    if not self.spec.get("follows"):
+      return arrays
+    wanted = [self._answer.again({name: array[i:i + 1] for name, array in arrays.items()}, item.options)
+              for i, item in enumerate(inputs)]
+    if once_more := [i for i, options in enumerate(wanted) if options is not None]:
+      other = self._settled([dataclasses.replace(inputs[i], options=wanted[i]) for i in once_more])
+      arrays = {name: array.copy() for name, array in arrays.items()}
+      for name, array in arrays.items():
+        array[once_more] = other[name]
+    return arrays
 
   def arrays(self, inputs: Sequence[Prepared]) -> dict[str, np.ndarray]:
     """What the device says of as many inputs of one shape as the largest batch size, before words are made of it."""

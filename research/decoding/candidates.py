@@ -44,8 +44,10 @@ def top_k(x_RV: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
 
 
 def _top_k(x_RM, k):
-  # Without the barrier XLA joins a slice of the result to the operation, no longer knows it, and sorts all.
-  return jax.lax.optimization_barrier(jax.lax.top_k(x_RM, k))
+  # Without barriers XLA joins a slice of a result to the operation, no longer knows it, and sorts all. One for both results
+  # becomes a user of the operation itself, which XLA's compiler does not expect and ends the process.
+  values_RK, at_RK = jax.lax.top_k(x_RM, k)
+  return jax.lax.optimization_barrier(values_RK), jax.lax.optimization_barrier(at_RK)
 
 
 def argmax(x_RV: jax.Array) -> jax.Array:

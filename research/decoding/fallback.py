@@ -6,7 +6,6 @@ languages, V vocabulary.
 """
 
 import dataclasses
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,37 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from research.config import ConfigError
 from research.decoding.base import Requests
 from research.decoding.constraints import Constraints
 from research.decoding.decoder import make_decoder
 from research.decoding.settings import AsRequested, Decoding
 from research.decoding.whisper import WhisperTokens
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Fallback:
-  """When a window is decoded once more, at the next temperature, and when it is taken for silence.
-
-  Attributes:
-    temperatures: rising; 0 takes the most probable token each time.
-    max_compression: a text whose bytes zlib makes shorter by a larger factor repeats itself; None for any.
-    min_log_probability: mean of the tokens', the end's included; None for any.
-    max_no_speech: a window whose text is less probable than that, and that holds no speech with a larger probability, has no
-      text; None for no such rule.
-  """
-
-  temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-  max_compression: float | None = 2.4
-  min_log_probability: float | None = -1.0
-  max_no_speech: float | None = 0.6
-
-  def __post_init__(self):
-    rising = list(self.temperatures) == sorted(set(self.temperatures))
-    if not self.temperatures or not rising or self.temperatures[0] < 0:
-      raise ConfigError(f"temperatures={self.temperatures}: must be rising numbers from 0 on")
-    if self.max_no_speech is not None and self.min_log_probability is None:
-      raise ConfigError(f"max_no_speech={self.max_no_speech}: needs min_log_probability: a probable text is no silence")
+from research.preprocessing.text.whisper_texts import Fallback
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,8 +107,9 @@ class Recognizer:
       found = self._decoded(windows, encoded_BSD, open_rows, temperature, k)
       for i in open_rows:
         tokens, mean = found[i]
-        last = k == len(self.fallback.temperatures) - 1
-        said[i] = self._judged(tokens, mean, float(no_speech_B[i]), temperature, last)
+        no_speech = float(no_speech_B[i])
+        if self.fallback.next(temperature, self._to_bytes(tokens), mean, no_speech) is None:
+          said[i] = Said(tokens, mean, no_speech, temperature, self.fallback.silent(mean, no_speech))
       if None not in said:
         break
     return [found for found in said if found is not None]
@@ -177,21 +152,6 @@ class Recognizer:
     for i, prompt in enumerate(prompts):
       padded_BP[i, :len(prompt)], lengths_B[i] = prompt, len(prompt)
     return padded_BP, lengths_B
-
-  def _judged(self, tokens, mean, no_speech, temperature, last) -> Said | None:
-    """What is taken; None where the window is to be decoded again."""
-    rules = self.fallback
-    improbable = rules.min_log_probability is not None and mean < rules.min_log_probability
-    silent = improbable and rules.max_no_speech is not None and no_speech > rules.max_no_speech
-    repeats = rules.max_compression is not None and compression(self._to_bytes(tokens)) > rules.max_compression
-    if (improbable or repeats) and not silent and not last:
-      return None
-    return Said(tokens, mean, no_speech, temperature, silent)
-
-
-def compression(data: bytes) -> float:
-  """How many times shorter zlib makes it."""
-  return len(data) / len(zlib.compress(data))
 
 
 @jax.jit

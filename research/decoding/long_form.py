@@ -10,48 +10,7 @@ from typing import Literal
 import numpy as np
 
 from research.decoding.fallback import Recognizer, Window
-from research.decoding.whisper import SECONDS
-
-
-@dataclasses.dataclass(frozen=True)
-class Segment:
-  """A piece of text.
-
-  Attributes:
-    start, end: in seconds.
-    tokens: of text and of times.
-  """
-
-  start: float
-  end: float
-  tokens: np.ndarray
-
-
-def segments_of(tokens: np.ndarray, first_time: int, seek: int, num_frames: int) -> tuple[list[Segment], int]:
-  """The pieces of a window's text, and by how many frames to go on, as OpenAI's and Hugging Face's Whisper have them.
-
-  A piece ends where two times meet. What comes after the last such place is unfinished, is left out, and is heard again in the
-  next window; unless one single time ends the text, which says that nobody speaks after it.
-
-  Args:
-    tokens: what was said, with times.
-    first_time: the token of time 0.
-    seek: the frame at which the window begins.
-    num_frames: frames of the window that are of the recording.
-  """
-  begin = seek * SECONDS / 2  # two frames are one position of the encoder, one step of time
-  is_time = tokens >= first_time
-  seconds = lambda token: begin + float(token - first_time) * SECONDS
-  ends = (np.flatnonzero(is_time[:-1] & is_time[1:]) + 1).tolist()
-  if not ends:
-    times = tokens[is_time]
-    end = seconds(times[-1]) if len(times) and times[-1] != first_time else begin + num_frames // 2 * SECONDS
-    return [Segment(begin, end, tokens)], num_frames
-  finished = is_time[-2:].tolist() == [False, True]
-  ends += [len(tokens)] if finished else []
-  pieces = np.split(tokens, ends)[:len(ends)]
-  segments = [Segment(seconds(piece[0]), seconds(piece[-1]), piece) for piece in pieces]
-  return segments, num_frames if finished else 2 * int(pieces[-1][-1] - first_time)
+from research.preprocessing.text.whisper_texts import Segment, segments_of
 
 
 @dataclasses.dataclass

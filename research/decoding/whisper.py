@@ -9,8 +9,6 @@ from research.decoding.base import SpecialTokens
 from research.decoding.constraints import Constraints
 from research.decoding.timestamps import Timestamps
 
-SECONDS = 0.02  # from one time of the vocabulary to the next
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WhisperTokens:
@@ -26,7 +24,9 @@ class WhisperTokens:
     no_timestamps: the last token of a prompt that asks for text without times.
     suppressed: tokens that are never said.
     suppressed_first: tokens that are not said first.
-    max_initial: the latest first time, in tokens of SECONDS each; None for any.
+    max_initial: the latest first time, in tokens of 0.02 s each; None for any.
+    alignment_heads: layer and head of the attention to the sound that follows the words; () for all of the upper half of the
+      layers.
   """
 
   end: int
@@ -39,6 +39,7 @@ class WhisperTokens:
   suppressed: tuple[int, ...] = ()
   suppressed_first: tuple[int, ...] = ()
   max_initial: int | None = 50
+  alignment_heads: tuple[tuple[int, int], ...] = ()
 
   @property
   def no_speech(self) -> int:
@@ -97,7 +98,8 @@ def whisper_tokens(settings: Mapping[str, Any]) -> WhisperTokens:
       translate=tasks.get("translate"), previous=settings.get("prev_sot_token_id", no_timestamps - 2),
       no_timestamps=no_timestamps, suppressed=tuple(settings.get("suppress_tokens") or ()),
       suppressed_first=tuple(settings.get("begin_suppress_tokens") or ()),
-      max_initial=settings.get("max_initial_timestamp_index"))
+      max_initial=settings.get("max_initial_timestamp_index"),
+      alignment_heads=tuple((layer, head) for layer, head in settings.get("alignment_heads") or ()))
 
 
 # Signs and words that are no speech, as OpenAI's and Hugging Face's generation settings of the English networks list them.
@@ -112,3 +114,17 @@ _NO_SPEECH_SIGNS = (
 ENGLISH = WhisperTokens(
     end=50256, start=50257, previous=50360, no_timestamps=50362, suppressed=(*_NO_SPEECH_SIGNS, 50257, *range(50357, 50362)),
     suppressed_first=(220, 50256))
+
+# Layer and head of the attention that follows the words, as OpenAI publishes them with the weights.
+_HEADS = {
+    "tiny.en": ((1, 0), (2, 0), (2, 5), (3, 0), (3, 1), (3, 2), (3, 3), (3, 4)),
+    "base.en": ((3, 3), (4, 7), (5, 1), (5, 5), (5, 7)),
+    "small.en": ((6, 6), (7, 0), (7, 3), (7, 8), (8, 2), (8, 5), (8, 7), (9, 0), (9, 4), (9, 8), (9, 10), (10, 0), (10, 1),
+                 (10, 2), (10, 3), (10, 6), (10, 11), (11, 2), (11, 4)),
+    "medium.en": ((11, 4), (14, 1), (14, 12), (14, 14), (15, 4), (16, 0), (16, 4), (16, 9), (17, 12), (17, 14), (18, 7),
+                  (18, 10), (18, 15), (20, 0), (20, 3), (20, 9), (20, 14), (21, 12))}
+
+
+def english(name: str) -> WhisperTokens:
+  """The vocabulary of one of these networks, and which of its heads follow the words."""
+  return dataclasses.replace(ENGLISH, alignment_heads=_HEADS[name])

@@ -88,7 +88,11 @@ class EncoderDecoder(nnx.Module):
       source_mask_BS: True where the source is no padding.
       key: in training.
     """
-    memory_BSD = self.encode(source, source_mask_BS, key=fold(key, 0))
+    return self.read(self.encode(source, source_mask_BS, key=fold(key, 0)), target_BT, source_mask_BS, key=key)
+
+  def read(self, memory_BSD: jax.Array, target_BT: jax.Array, source_mask_BS: jax.Array | None = None, *,
+           key: jax.Array | None = None) -> TokenScores:
+    """The same of what `encode` gave."""
     x_BTD = self.target_embedding(target_BT, jnp.arange(target_BT.shape[1]), key=fold(key, 1))
     return self._scores(self.decoder(x_BTD, memory_BSD=memory_BSD, memory_mask_BS=source_mask_BS, key=fold(key, 2)))
 

@@ -6,6 +6,7 @@ from typing import Any
 from etils import epath
 
 from research import workdir
+from research.assessment import Assessment
 from research.config import ConfigError
 from research.experiment import Comparison, Selection
 from research.trained import Trained
@@ -53,12 +54,14 @@ class Context:
   interruption: Interruption
 
   def finished(self) -> tuple[Any, Run]:
-    """The experiment, or the member that was named, and where its first seed was run: the newest finished run, or --workdir.
+    """The experiment, or the member that was named, and where its first seed was run: the newest finished run, or --workdir;
+    given weights need none.
 
     Raises:
       ConfigError: there is no such run or member, or the run was of another config.
     """
-    folder = workdir.for_reading(self.name, self.workdir)
+    untrained = self.experiment if isinstance(self.experiment, Assessment) else None
+    folder = workdir.for_reading(self.name, self.workdir, untrained)
     workdir.check_config(folder, self.experiment)
     run, seed = Run(folder, self.data_dir, self.interruption), f"seed{self.seeds[0]}"
     if (folder / "runs" / seed).exists():

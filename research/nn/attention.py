@@ -127,7 +127,8 @@ def _attend_in_blocks(q_BHTK, k_BHSK, v_BHSK, mask_BHTS, bias_BHTS):
     def part(x, start, rows):
       if x is None:
         return None
-      at = [begin if x.shape[d] > 1 else 0 for d, begin in enumerate((b, h, start))]
+      at = [0 if isinstance(x.shape[d], int) and x.shape[d] == 1 else begin  # a batch of any size is a symbol
+            for d, begin in enumerate((b, h, start))]
       return jax.lax.dynamic_slice(x, (*at, 0), (1, 1, min(rows, x.shape[2]), x.shape[3]))
 
     k, v = part(k_BHSK, 0, num_keys), part(v_BHSK, 0, num_keys)

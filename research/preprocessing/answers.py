@@ -20,10 +20,11 @@ class Answer:
   """Base of all.
 
   Attributes:
-    joins: whether `joined` is there.
+    joins: whether `joined` is there: a long recording is heard in pieces that overlap.
+    follows: whether `again`, `following` and `together` are: it is heard in windows, each of which says where the next begins.
   """
 
-  joins = False
+  joins, follows = False, False
 
   def __call__(self, arrays: Mapping[str, np.ndarray], given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The answers to B inputs.
@@ -42,6 +43,18 @@ class Answer:
       step: seconds from the beginning of one piece to that of the next.
     """
     raise TypeError(f"{type(self).__name__} joins nothing")
+
+  def again(self, arrays: Mapping[str, np.ndarray], options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """With which options to ask once more for what (1, ...) was said of an input; None where it is taken."""
+    raise TypeError(f"{type(self).__name__} takes what it gets")
+
+  def following(self, arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], float]:
+    """The answer to what is finished in a window (1, ...) of a long recording, and after how many seconds the next begins."""
+    raise TypeError(f"{type(self).__name__} follows nothing")
+
+  def together(self, parts: Sequence[tuple[float, dict[str, Any]]]) -> dict[str, Any]:
+    """The answer to a recording, of those to its windows, each with the second at which it begins."""
+    raise TypeError(f"{type(self).__name__} follows nothing")
 
   def parts(self, features: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """What the numbers of an explanation belong to, where that is not the input as it is given: {"tokens": [...]}."""

@@ -5,7 +5,7 @@ Such a task has `application(given) -> Application`.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from research.preprocessing.answers import Answer
 from research.preprocessing.text.base import Tokenizer
@@ -51,6 +51,28 @@ class Option:
   dtype: str | None = None
 
 
+class Heard(NamedTuple):
+  """What tells when each token of a text was heard; see research/interpretation/hearing.py.
+
+  Attributes:
+    forward: tokens (B, T) that the network reads -> scores of what follows each.
+    tokens_BT: these: what comes before the text, the text, its end.
+    num_B: how many count.
+    before: how many come before the text.
+    positions_B: how many positions of the encoder are of the recording.
+    num_positions: of the encoder.
+    heads: layer and head of each that is looked at; () for all of the upper half of the layers.
+  """
+
+  forward: Callable[[Any], Any]
+  tokens_BT: Any
+  num_B: Any
+  before: int
+  positions_B: Any
+  num_positions: int
+  heads: tuple[tuple[int, int], ...]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Application:
   """A trained network in use.
@@ -67,6 +89,8 @@ class Application:
     explained: the float feature whose parts can be held responsible for a label, None where there is none.
     reading: the features with the tokens that `answer` reads and, for the task's `forward`, with those that it wrote; None
       where it does not write one text for another.
+    heard: (model, an answer's arrays, of which it may take what is for it only) -> when its tokens were heard, which becomes
+      the array `begins` (B, tokens of the text + 1); None where it is no text that was heard.
     options: by name.
     quality: (answers, features of their examples, the same before texts became numbers) -> (name of a metric, its value; more
       is better). None where nothing but the live model says what is right.
@@ -82,6 +106,7 @@ class Application:
   labels: tuple[str, ...] | None = None
   explained: str | None = None
   reading: tuple[str, str] | None = None
+  heard: Callable[[Any, dict[str, Any]], Heard] | None = None
   options: Mapping[str, Option] = dataclasses.field(default_factory=dict)
   quality: Callable[[list[dict], Mapping[str, Any], Mapping[str, Any]], tuple[str, float]] | None = None
 

@@ -10,8 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from research.config import ConfigError
+from research.decoding.base import Requests
+from research.decoding.decoder import decode
+from research.decoding.settings import AsRequested, Decoding
+from research.decoding.whisper import WhisperTokens
 from research.nn.vocabulary import TokenScores
+from research.preprocessing.text.whisper_texts import SECONDS, WhisperTexts
+from research.tasks.application import Application, Given, Heard, Option, of_lengths
+from research.tasks.base import no_padding
 from research.tasks.sequence_to_sequence import SequenceToSequence
+from research.tasks.writing import first_figure
+
+_LONGEST = 224  # tokens of a window: half of the positions of every published decoder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,10 +37,12 @@ class SpeechToText(SequenceToSequence):
     end_id: the token after the last. Those above it, times and marks, are left out of texts.
     frame_rate: frames a second.
     writing: how utterances are transcribed in an evaluation; None for the loss alone.
+    vocabulary: what an application must know of it: times, what is never said; None where this becomes no application.
   """
 
   prompt: tuple[int, ...] = ()
   frame_rate: float = 100.0
+  vocabulary: WhisperTokens | None = None
 
   def __post_init__(self):
     super().__post_init__()
@@ -69,3 +81,58 @@ class SpeechToText(SequenceToSequence):
   def texts(self, written, tokenizer) -> list[str]:
     rows = (np.asarray(tokens[:length]) for tokens, length in zip(written["tokens"], written["length"]))
     return [text.strip() for text in tokenizer.decode([tokens[tokens < self.end_id] for tokens in rows])]
+
+  def application(self, given: Given) -> Application:
+    """A text with the times of its words, of recordings of any length.
+
+    Raises ConfigError where people give no audio, or the vocabulary is not said.
+    """
+    if given.modality != "audio":
+      raise ConfigError("a transcription needs recordings: these data hold what was made of them, which nobody can give")
+    if self.vocabulary is None:
+      raise ConfigError("task.vocabulary=None: an application needs to know which tokens are times")
+    tokens, against = self.vocabulary, () if self.writing is None else self.writing.against
+    plain = tuple(token for token in self.prompt if token != tokens.no_timestamps)
+    prompt = (self.start_id, *plain)
+
+    def answer(model, batch):
+      encoded_BSD, num = model.encode(batch["inputs"]), batch["mask"].shape[0]
+      row = lambda ids: jnp.tile(jnp.array(ids, jnp.int32), (num, 1))
+      most = min(_LONGEST, model.config.embedding.max_length - len(prompt) - 2)
+      decoding = Decoding(search=AsRequested(), constraints=tokens.constraints(timestamps=True), max_new_tokens=most)
+      found = decode(model, Requests(
+          inputs={"encoded": encoded_BSD}, prompts_BP=row(prompt), lengths_B=jnp.full(num, len(prompt), jnp.int32),
+          limits_B=jnp.where(batch["mask"] > 0, most, 0), temperatures_B=batch["temperature"], top_p_B=jnp.ones(num),
+          keys_B=jax.vmap(lambda index: jax.random.fold_in(jax.random.key(0), index))(batch["index"])),
+          decoding, tokens.special, most)
+      length_B = found.lengths_BN[:, 0]
+      start, _ = model.step(model.start({"encoded": encoded_BSD}, num, 1), row((self.start_id,)))
+      return {"tokens": found.tokens_BNS[:, 0], "length": length_B, "encoded": encoded_BSD,
+              "log_probability": found.scores_BN[:, 0] / jnp.maximum(length_B, 1),
+              "no_speech": jax.nn.softmax(start.astype(jnp.float32))[:, tokens.no_speech],
+              "seconds": batch["inputs_length"].astype(jnp.float32) / self.frame_rate}
+
+    def heard(model, found):
+      encoded_BSD, tokens_BT = found.pop("encoded"), found["tokens"]
+      is_text_BT = no_padding(tokens_BT, found["length"]) & (tokens_BT < tokens.end)
+      text_BT = jnp.take_along_axis(tokens_BT, jnp.argsort(~is_text_BT, axis=1, stable=True), 1)
+      text_BT = jnp.where(no_padding(text_BT, is_text_BT.sum(1)), text_BT, tokens.end)
+      before = (*prompt, tokens.no_timestamps)
+      read_BT = jnp.concatenate([jnp.tile(jnp.array(before, text_BT.dtype), (text_BT.shape[0], 1)), text_BT,
+                                 jnp.full_like(text_BT[:, :1], tokens.end)], 1)
+      num_positions = encoded_BSD.shape[1]
+      positions_B = jnp.clip(jnp.round(found["seconds"] / SECONDS), 1, num_positions).astype(jnp.int32)
+      return Heard(lambda read_BT: model.read(encoded_BSD, read_BT).logits(), read_BT, len(before) + is_text_BT.sum(1) + 1,
+                   len(before), positions_B, num_positions, tokens.alignment_heads)
+
+    def quality(answers, examples, raw):
+      del examples
+      name, value = first_figure(against[0], answers, raw)
+      return f"100 - {name}", 100 - value  # more is better
+
+    return Application(
+        kind="speech-to-text", features=("inputs",), lengths=of_lengths(("inputs",), given.lengths), unit="samples",
+        answer=answer, heard=heard, quality=quality if against else None,
+        words=WhisperTexts(tokenizer="tokenizers/targets", end=tokens.end, first_time=tokens.first_time),
+        options={"temperature": Option(about="of random draws; 0 takes the most probable token", default=0.0, low=0.0, high=1.0,
+                                       dtype="float32")})

@@ -10,9 +10,10 @@ import pytest
 from flax import nnx
 
 from research.config import ConfigError
-from research.decoding.fallback import Fallback, Recognizer, Window, compression
-from research.decoding.long_form import segments_of, transcribe
+from research.decoding.fallback import Recognizer, Window
+from research.decoding.long_form import transcribe
 from research.decoding.whisper import whisper_tokens
+from research.preprocessing.text.whisper_texts import Fallback, compression, segments_of
 from research.pretrained.huggingface import model_of, settings_of, vocab_size_of
 from research.pretrained.weights import Pretrained
 from research.training.state import merge, split

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 from small_networks import compiled
 
 from research.nn import attention
@@ -21,3 +22,11 @@ def test_blocks_are_the_whole(mask, bias):
   run = compiled(lambda q, k, v: attention.attend(q, k, v, mask, bias_BHTS=bias))
   assert ("while" in run.lower(q, k, v).as_text()) and attention._BLOCK < 513 * 700
   np.testing.assert_allclose(run(q, k, v), np.einsum("bhts,bhsk->bhtk", weights, v), rtol=0, atol=2e-6)
+
+
+def test_blocks_are_exported_for_batches_of_any_size():
+  batch, = export.symbolic_shape("b")
+  spec = lambda num: jax.ShapeDtypeStruct((batch, 2, num, 4), "float32")
+  exported = export.export(jax.jit(attention.attend), platforms=("cpu", "cuda"))(spec(513), spec(700), spec(700))
+  x = np.random.default_rng(0).normal(size=(3, 2, 700, 4)).astype(np.float32)
+  np.testing.assert_allclose(exported.call(x[:, :, :513], x, x), attention.attend(x[:, :, :513], x, x), rtol=0, atol=1e-6)

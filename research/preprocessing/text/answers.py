@@ -4,7 +4,6 @@ Shapes: B examples, T tokens of a text, S of its source.
 """
 
 import dataclasses
-import re
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from research.preprocessing.answers import Answer, Labels
 from research.preprocessing.text.base import Tokenizer
 from research.preprocessing.text.encoding import stored
-from research.preprocessing.text.word_times import held
+from research.preprocessing.text.word_times import held, words_of
 
 
 class Detokenizer(Protocol):
@@ -146,17 +145,11 @@ class Transcripts(Answer):
     return {"path": whole[None], "length": np.array([len(whole)]), "rate": arrays["rate"][:1]}
 
   def _timed(self, labels_N: np.ndarray, frames_N: np.ndarray, seconds: float, duration: float) -> dict[str, Any]:
-    # How far the text reaches after each label says which labels a word is made of, whatever the tokenizer.
-    reach = stored(self.tokenizer).decode([labels_N[:n] for n in range(len(labels_N) + 1)])
-    text, ends = reach[-1], [len(part) for part in reach[1:]]
-    words, spans = [], []
-    for word in re.finditer(r"\S+", text):
-      first = next(i for i, end in enumerate(ends) if end > word.start())
-      last = next(i for i, end in enumerate(ends) if end >= word.end())
-      words.append(word[0])
-      spans.append((float(frames_N[first]) * seconds, float(frames_N[last] + 1) * seconds))
-    return {"text": text, "words": [{"word": word, "start": round(start, 3), "end": round(end, 3)}
-                                    for word, (start, end) in zip(words, held(spans, duration))]}
+    tokenizer = stored(self.tokenizer)
+    words = words_of(tokenizer, labels_N, frames_N * seconds, (frames_N + 1) * seconds)
+    spans = held([(start, end) for _, start, end in words], duration)
+    return {"text": tokenizer.decode([labels_N])[0], "words": [
+        {"word": word, "start": round(start, 3), "end": round(end, 3)} for (word, _, _), (start, end) in zip(words, spans)]}
 
 
 def _without(ids_T: np.ndarray, end: tuple[int, ...]) -> np.ndarray:

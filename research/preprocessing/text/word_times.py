@@ -1,6 +1,11 @@
-"""When words were said, of the moments at which a CTC network is sure of them."""
+"""When words were said, of when their tokens were; and of the moments at which a CTC network is sure of them."""
 
+import re
 from collections.abc import Sequence
+
+import numpy as np
+
+from research.preprocessing.text.base import Tokenizer
 
 LONGEST = 0.4  # seconds
 
@@ -20,3 +25,23 @@ def held(spans: Sequence[tuple[float, float]], duration: float) -> list[tuple[fl
   middles = [(end + start) / 2 for end, start in zip(ends, starts[1:])]
   return [(max(low, start - LONGEST), min(high, end + LONGEST))
           for low, start, end, high in zip([0.0, *middles], starts, ends, [*middles, duration])]
+
+
+def words_of(tokenizer: Tokenizer, ids_N: np.ndarray, starts_N: np.ndarray,
+             ends_N: np.ndarray) -> list[tuple[str, float, float]]:
+  """The words of a text, each with where its first token starts and its last ends.
+
+  Args:
+    tokenizer: of the text.
+    ids_N: its tokens.
+    starts_N, ends_N: of each token, in seconds.
+  """
+  # How far the text reaches after each token says which tokens a word is made of, whatever the tokenizer.
+  *_, text = reach = tokenizer.decode([ids_N[:n] for n in range(len(ids_N) + 1)])
+  ends = [len(part) for part in reach[1:]]
+  found = []
+  for word in re.finditer(r"\S+", text):
+    first = next(i for i, end in enumerate(ends) if end > word.start())
+    last = next(i for i, end in enumerate(ends) if end >= word.end())
+    found.append((word[0], float(starts_N[first]), float(ends_N[last])))
+  return found
