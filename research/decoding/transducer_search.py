@@ -4,7 +4,7 @@ B utterances, T frames, M features, N labels at most, J size of the joint networ
 """
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,22 @@ class Joint(Protocol):
   def predict(self, labels_B: jax.Array, state: Any) -> tuple[jax.Array, Any]: ...
 
   def scores(self, heard_BJ: jax.Array, predicted_BJ: jax.Array) -> jax.Array: ...
+
+
+class Spoken(NamedTuple):
+  """What is said.
+
+  Attributes:
+    labels_BN: int32, padded with the blank.
+    counts_B: how many labels there are.
+    frames_BN: the frame in which each is said.
+    lengths_B: how many of the network's frames count.
+  """
+
+  labels_BN: jax.Array
+  counts_B: jax.Array
+  frames_BN: jax.Array
+  lengths_B: jax.Array
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,8 +58,8 @@ class TransducerGreedy:
   def signature(self) -> str:
     return f"transducer greedy|symbols:{self.max_symbols}"
 
-  def search(self, model: Joint, x_BTM: jax.Array, lengths_B: jax.Array, *, blank: int) -> tuple[jax.Array, jax.Array]:
-    """The labels (B, N) int32, padded with the blank, and how many there are (B,). N: the frames that the network makes.
+  def search(self, model: Joint, x_BTM: jax.Array, lengths_B: jax.Array, *, blank: int) -> Spoken:
+    """The labels of each utterance, N at most: as many as the network makes frames.
 
     Args:
       model: the transducer.
@@ -56,18 +72,20 @@ class TransducerGreedy:
     predicted_BJ, state = model.predict(jnp.full(num, blank, jnp.int32), model.silence(num, heard_BTJ.dtype))
 
     def step(carry):
-      frame_B, count_B, spoken_B, labels_BN, predicted_BJ, state = carry
+      frame_B, count_B, spoken_B, labels_BN, frames_BN, predicted_BJ, state = carry
       at_B = jnp.minimum(frame_B, max_labels - 1)
       heard_BJ = jnp.take_along_axis(heard_BTJ, at_B[:, None, None], 1)[:, 0]
       best_B = jnp.argmax(model.scores(heard_BJ, predicted_BJ), -1).astype(jnp.int32)
       says_B = (best_B != blank) & (spoken_B < self.max_symbols) & (frame_B < lengths_B) & (count_B < max_labels)
-      labels_BN = labels_BN.at[jnp.arange(num), jnp.where(says_B, count_B, max_labels)].set(best_B, mode="drop")
+      place = jnp.arange(num), jnp.where(says_B, count_B, max_labels)
+      labels_BN, frames_BN = (of.at[place].set(its, mode="drop") for of, its in ((labels_BN, best_B), (frames_BN, frame_B)))
       new_BJ, new = model.predict(best_B, state)
       kept = lambda new, old: jnp.where(says_B[:, None], new, old)
       return (jnp.where(says_B, frame_B, frame_B + 1), count_B + says_B, jnp.where(says_B, spoken_B + 1, 0), labels_BN,
-              kept(new_BJ, predicted_BJ), jax.tree.map(kept, new, state))
+              frames_BN, kept(new_BJ, predicted_BJ), jax.tree.map(kept, new, state))
 
     none_B = jnp.zeros(num, jnp.int32)
-    carry = none_B, none_B, none_B, jnp.full((num, max_labels), blank, jnp.int32), predicted_BJ, state
-    _, count_B, _, labels_BN, *_ = jax.lax.while_loop(lambda carry: jnp.any(carry[0] < lengths_B), step, carry)
-    return labels_BN, count_B
+    nothing_BN = jnp.full((num, max_labels), blank, jnp.int32)
+    carry = none_B, none_B, none_B, nothing_BN, jnp.zeros_like(nothing_BN), predicted_BJ, state
+    _, count_B, _, labels_BN, frames_BN, *_ = jax.lax.while_loop(lambda carry: jnp.any(carry[0] < lengths_B), step, carry)
+    return Spoken(labels_BN, count_B, frames_BN, lengths_B)

@@ -4,7 +4,8 @@ B utterances, T frames, N labels of a text.
 """
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,9 @@ import jax.numpy as jnp
 from research.config import ConfigError
 from research.metrics.base import Metric
 from research.metrics.language_modeling import Unit, nats_per
-from research.tasks.writing import Writing
+from research.preprocessing.answers import Answer
+from research.tasks.application import Application, Given, of_lengths
+from research.tasks.writing import Writing, right
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,18 @@ class Speech:
     pairs = lambda x_B, count_B: jnp.stack([x_B, count_B.astype(jnp.float32)], 1)
     return {"loss": pairs(jnp.where(fits_B, nats_B, 0), jnp.where(fits_B, batch["targets_length"], 0)),
             "does_not_fit": pairs(~fits_B * 1.0, jnp.ones_like(batch["targets_length"]))}
+
+  def rates(self, num_frames: int, batch) -> jax.Array:
+    """(B,): frames a second, of every utterance the same; one of the network's for a whole number of the input's."""
+    inputs = batch["inputs"]
+    return jnp.full(inputs.shape[:1], self.frame_rate / max(1, round(inputs.shape[1] / num_frames)), jnp.float32)
+
+  def heard(self, given: Given, answer: Callable[[Any, Any], dict], words: Answer) -> Application:
+    """The application: a text with the times of its words. Raises ConfigError where people give no audio."""
+    if given.modality != "audio":
+      raise ConfigError("a transcription needs recordings: these data hold what was made of them, which nobody can give")
+    return Application(kind="speech-to-text", features=("inputs",), lengths=of_lengths(("inputs",), given.lengths),
+                       unit="samples", answer=answer, quality=right(self.writing), words=words)
 
   def statistics(self, outputs, batch, *, training: bool = False) -> dict[str, jax.Array]:
     raise TypeError(f"{type(self).__name__} defines no statistics")

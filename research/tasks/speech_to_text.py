@@ -19,7 +19,7 @@ from research.preprocessing.text.whisper_texts import SECONDS, WhisperTexts
 from research.tasks.application import Application, Given, Heard, Option, of_lengths
 from research.tasks.base import no_padding
 from research.tasks.sequence_to_sequence import SequenceToSequence
-from research.tasks.writing import first_figure
+from research.tasks.writing import right
 
 _LONGEST = 224  # tokens of a window: half of the positions of every published decoder
 
@@ -91,7 +91,7 @@ class SpeechToText(SequenceToSequence):
       raise ConfigError("a transcription needs recordings: these data hold what was made of them, which nobody can give")
     if self.vocabulary is None:
       raise ConfigError("task.vocabulary=None: an application needs to know which tokens are times")
-    tokens, against = self.vocabulary, () if self.writing is None else self.writing.against
+    tokens = self.vocabulary
     plain = tuple(token for token in self.prompt if token != tokens.no_timestamps)
     prompt = (self.start_id, *plain)
 
@@ -125,14 +125,9 @@ class SpeechToText(SequenceToSequence):
       return Heard(lambda read_BT: model.read(encoded_BSD, read_BT).logits(), read_BT, len(before) + is_text_BT.sum(1) + 1,
                    len(before), positions_B, num_positions, tokens.alignment_heads)
 
-    def quality(answers, examples, raw):
-      del examples
-      name, value = first_figure(against[0], answers, raw)
-      return f"100 - {name}", 100 - value  # more is better
-
     return Application(
         kind="speech-to-text", features=("inputs",), lengths=of_lengths(("inputs",), given.lengths), unit="samples",
-        answer=answer, heard=heard, quality=quality if against else None,
+        answer=answer, heard=heard, quality=right(self.writing),
         words=WhisperTexts(tokenizer="tokenizers/targets", end=tokens.end, first_time=tokens.first_time),
         options={"temperature": Option(about="of random draws; 0 takes the most probable token", default=0.0, low=0.0, high=1.0,
                                        dtype="float32")})

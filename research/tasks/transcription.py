@@ -17,10 +17,9 @@ from research.metrics.edit_distance import edit_distance
 from research.nn.ctc import Frames, begins, best_labels, ctc_loss, fits
 from research.preprocessing.text.answers import Transcripts
 from research.preprocessing.text.base import Tokenizer
-from research.tasks.application import Application, Given, of_lengths
+from research.tasks.application import Application, Given
 from research.tasks.base import one_by_one, summed
 from research.tasks.speech import Speech
-from research.tasks.writing import first_figure
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,25 +69,14 @@ class Transcription(Speech):
     return batch
 
   def application(self, given: Given) -> Application:
-    """The best path's text, with the times of its words. Raises ConfigError where people give no audio."""
-    if given.modality != "audio":
-      raise ConfigError("a transcription needs recordings: these data hold what was made of them, which nobody can give")
-    against = () if self.writing is None else self.writing.against
+    """The best path's text, with the times of its words."""
 
     def answer(model, batch):
       frames = self.forward(model, batch, None)
       return {"path": jnp.argmax(frames.logits, -1).astype(jnp.int32), "length": frames.lengths,
-              "rate": self._rates(frames, batch)}
+              "rate": self.rates(frames.logits.shape[1], batch)}
 
-    def quality(answers, examples, raw):
-      del examples
-      name, value = first_figure(against[0], answers, raw)
-      return f"100 - {name}", 100 - value  # more is better
-
-    return Application(
-        kind="speech-to-text", features=("inputs",), lengths=of_lengths(("inputs",), given.lengths), unit="samples",
-        answer=answer, quality=quality if against else None,
-        words=Transcripts(tokenizer="tokenizers/targets", blank=self.blank))
+    return self.heard(given, answer, Transcripts(tokenizer="tokenizers/targets", blank=self.blank))
 
   # --- writing --------------------------------------------------------------------------------------------------------------
 
@@ -96,12 +84,7 @@ class Transcription(Speech):
     """ln of the probabilities (B, T, V) of frames, how many count (B,), and how many there are a second (B,)."""
     frames = self.forward(model, batch, None)
     return {"log_probs": jax.nn.log_softmax(frames.logits.astype(jnp.float32)), "length": frames.lengths,
-            "rate": self._rates(frames, batch)}
-
-  def _rates(self, frames: Frames, batch) -> jax.Array:
-    """(B,): frames a second, of every utterance the same; one of the network's for a whole number of the input's."""
-    rate = self.frame_rate / max(1, round(batch["inputs"].shape[1] / frames.logits.shape[1]))
-    return jnp.full(frames.lengths.shape, rate, jnp.float32)
+            "rate": self.rates(frames.logits.shape[1], batch)}
 
   def write(self, model, batch) -> dict[str, jax.Array]:
     """Of the best path the labels (B, T) and their number (B,); what a search needs is what `listen` gives."""

@@ -5,9 +5,12 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from research.decoding.transducer_search import TransducerGreedy
+from research.config import ConfigError
+from research.decoding.transducer_search import Spoken, TransducerGreedy
 from research.metrics.base import RecordMetric
 from research.nn.transducer import Lattice, transducer_loss
+from research.preprocessing.text.answers import Emissions
+from research.tasks.application import Application, Given
 from research.tasks.base import no_padding
 from research.tasks.speech import Speech
 
@@ -44,13 +47,28 @@ class Transduction(Speech):
     """The batch with what was written as its targets."""
     return {**batch, "targets": written["labels"], "targets_length": written["length"]}
 
+  def application(self, given: Given) -> Application:
+    """The text that `writing` finds, with the times of its words. Raises ConfigError where it says nothing."""
+    if self.writing is None:
+      raise ConfigError("task.writing=None: an application needs to know how its texts are written")
+
+    def answer(model, batch):
+      found = self._spoken(model, batch)
+      return {"labels": found.labels_BN, "length": found.counts_B, "frames": found.frames_BN, "num_frames": found.lengths_B,
+              "rate": self.rates(found.labels_BN.shape[1], batch)}
+
+    return self.heard(given, answer, Emissions(tokenizer="tokenizers/targets"))
+
+  def _spoken(self, model, batch) -> Spoken:
+    assert self.writing is not None and isinstance(self.writing.decoding, TransducerGreedy)
+    return self.writing.decoding.search(model, batch["inputs"], batch["inputs_length"], blank=self.blank)
+
   # --- writing --------------------------------------------------------------------------------------------------------------
 
   def write(self, model, batch) -> dict[str, jax.Array]:
     """Labels (B, T) and their number (B,)."""
-    assert self.writing is not None and isinstance(self.writing.decoding, TransducerGreedy)
-    found = self.writing.decoding.search(model, batch["inputs"], batch["inputs_length"], blank=self.blank)
-    return dict(zip(("labels", "length"), found))
+    found = self._spoken(model, batch)
+    return {"labels": found.labels_BN, "length": found.counts_B}
 
   def texts(self, written, tokenizer) -> list[str]:
     return tokenizer.decode([labels[:length] for labels, length in zip(written["labels"], written["length"])])

@@ -9,7 +9,7 @@ Such a task has `writing` (a Writing, or None) and what follows, which `research
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -65,6 +65,19 @@ def first_figure(against: Against, answers: Sequence[Mapping[str, Any]], raw: Ma
   rows = against.metric.rows([answer["text"] for answer in answers], references(raw[against.reference]))
   name, metric = next(iter(against.metric.metrics.items()))
   return name, metric.value(rows[name].sum(0))
+
+
+def right(writing: Writing | None) -> Callable[[list[dict], Mapping[str, Any], Mapping[str, Any]], tuple[str, float]] | None:
+  """Of an application that hears, its `quality`: 100 − the first error rate of `writing`, so that more is better."""
+  if writing is None or not writing.against:
+    return None
+
+  def quality(answers, examples, raw):
+    del examples
+    name, value = first_figure(writing.against[0], answers, raw)
+    return f"100 - {name}", 100 - value
+
+  return quality
 
 
 class WritingTask(Task, Protocol):

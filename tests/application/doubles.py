@@ -55,6 +55,8 @@ class Double:
     if kind == "text-generation":
       options = {"max_tokens": {"type": "int", "default": 16, "low": 1, "high": 256, "about": "tokens at most"},
                  "temperature": {"type": "float", "default": 1.0, "low": 0.0, "high": 2.0, "about": "0 is greedy"}}
+    if kind == "speech-to-text":
+      options = {"temperature": {"type": "float", "default": 0.0, "low": 0.0, "high": 1.0, "about": "of random draws"}}
     self.folder = f"doubles/{kind}"
     self.card, self.seconds, self.batches, self.released = CARD, seconds, [], threading.Event()
     self.released.set()
@@ -108,7 +110,7 @@ class Double:
         return _labels(self.spec["labels"], np.array([1 - long, 0.2, long]))
       case "speech-to-text":
         seconds = len(item.features["inputs"]) / 16_000
-        words = WORDS[:max(int(seconds * 3), 1)]
+        words = [*WORDS[:max(int(seconds * 3), 1)], *(["perhaps"] if item.options.get("temperature") else [])]
         step = seconds / len(words)
         return {"text": " ".join(words), "words": [
             {"word": word, "start": round(i * step, 2), "end": round((i + 0.8) * step, 2)} for i, word in enumerate(words)]}

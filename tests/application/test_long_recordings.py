@@ -5,6 +5,7 @@ import io
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
@@ -20,16 +21,18 @@ from research.data.dataset import Data
 from research.data.sources import Source
 from research.data.speech import AudioFiles, transcribed
 from research.decoding.ctc_search import BestPath
+from research.decoding.transducer_search import TransducerGreedy
 from research.experiment import Experiment
 from research.metrics.speech import ErrorRate
-from research.models import ctc_recurrent
+from research.models import conformer, ctc_recurrent, transducer
 from research.modes.export import export
 from research.optimizers.adam import Adam
 from research.preprocessing.arrays import Select
 from research.preprocessing.audio import DecodeAudio
-from research.preprocessing.text.answers import Transcripts
+from research.preprocessing.text.answers import Emissions, Transcripts
 from research.preprocessing.text.training import Characters
 from research.tasks.transcription import Transcription
+from research.tasks.transduction import Transduction
 from research.tasks.writing import Against, Writing
 from research.training.settings import Training
 
@@ -68,24 +71,44 @@ class Noises(Source):
     return ()
 
 
-@pytest.fixture(scope="module")
-def listener(tmp_path_factory):
-  """A network whose outputs hear a third of a second, and its bundle, for five seconds at a time."""
+def exported(kind, decoding, model, folders, change):
+  """A network of random weights, and its bundle, for five seconds at a time."""
   with pytest.MonkeyPatch.context() as patch:
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    source = Noises(folder=str(tmp_path_factory.mktemp("noises")))
+    patch.setenv("XDG_CACHE_HOME", str(folders.mktemp("cache")))
+    source = Noises(folder=str(folders.mktemp("noises")))
     sounds = transcribed(source, Characters(specials=("<pad>",)), source)
+    writing = Writing(decoding=decoding, against=(Against(metric=ErrorRate(unit="character"), reference="text"),))
     experiment = Experiment(
         data=Data(train=sounds, evaluation={"test": sounds}, batch_size=4, on_device=(KaldiFilterBank(rate=RATE, num_mels=20),),
                   transforms=(DecodeAudio(rate=RATE), Select(names=("inputs", "targets"))),
                   buckets=Buckets(features=("inputs", "targets"), lengths=((5 * RATE, 4),))),
-        task=Transcription(vocab_size=3, writing=Writing(
-            decoding=BestPath(), against=(Against(metric=ErrorRate(unit="character"), reference="text"),))),
-        model=ctc_recurrent.Config(channels=(8, 8), kernels=(5, 5), strides=(2, 2), num_layers=0),
+        task=kind(vocab_size=3, writing=writing), model=model,
         optimizer=Adam(learning_rate=0.0), training=Training(steps=Duration(1)))
-    trained = untrained(experiment, tmp_path_factory.mktemp("run"))
-    trained = dataclasses.replace(trained, params=jax.tree.map(lambda p: 2 * p, trained.params))
+    trained = untrained(experiment, folders.mktemp("run"))
+    trained = dataclasses.replace(trained, params=change(trained.params))
     return trained, runtime.load(pathlib.Path(export(trained, Export(batch_sizes=(1, 2), num_examples=4), "noise", FACTS)))
+
+
+@pytest.fixture(scope="module")
+def listener(tmp_path_factory):
+  """One whose outputs hear a third of a second."""
+  return exported(Transcription, BestPath(), ctc_recurrent.Config(
+      channels=(8, 8), kernels=(5, 5), strides=(2, 2), num_layers=0), tmp_path_factory,
+      lambda params: jax.tree.map(lambda p: 2 * p, params))
+
+
+def test_a_transducer_says_what_it_writes_and_when(tmp_path_factory):
+  trained, bundle = exported(Transduction, TransducerGreedy(max_symbols=1), transducer.Config(
+      encoder=conformer.Config(dim=8, num_layers=1, num_heads=2, channels=4), embedding=5, width=6, joint=7), tmp_path_factory,
+      lambda params: {**params, "out": {"kernel": 5 * params["out"]["kernel"], "bias": jnp.array([-4.0, 0, 0])}})
+  samples = noise(4, 9)
+  batch = trained.network.see({"inputs": long_samples(samples), "inputs_length": np.array([len(samples)])})
+  written = trained.task.write(trained.network.bind(trained.params, trained.buffers), batch)
+  texts = trained.task.texts(jax.device_get(written), trained.opened.evaluation["test"].tokenizers["targets"])
+  short, long = bundle.run([bundle.prepare(file(samples)), bundle.prepare(file(noise(13.3, 9)))])
+  assert len(texts[0]) > 20 and short["text"] == texts[0]
+  assert [word["word"] for word in short["words"]] == short["text"].split()
+  assert len(long["text"]) > 2 * len(texts[0]) and 12 < long["words"][-1]["end"] <= 13.3
 
 
 def test_what_is_heard_in_pieces_is_what_is_heard_at_once(listener):
@@ -117,3 +140,13 @@ def test_pieces_meet_where_both_are_silent():
   arrays = {"path": path, "length": np.array([8, 8, 6]), "rate": np.array([2.0] * 3)}
   joined = words.joined(arrays, 1.0)
   assert joined["path"].tolist() == [[0, 1, 0, 0, 2, 0, 0, 3, 0, 1]] and joined["length"].tolist() == [10]
+
+
+def test_pieces_of_a_transducer_meet_where_both_are_silent():
+  words = Emissions(tokenizer="none")
+  arrays = {"labels": np.array([[1, 2, 3, 0], [2, 3, 0, 0], [2, 3, 1, 1]]),
+            "frames": np.array([[1, 4, 7, 0], [2, 6, 0, 0], [1, 3, 5, 5]]), "length": np.array([3, 2, 4]),
+            "num_frames": np.array([8, 8, 6]), "rate": np.array([2.0] * 3)}
+  joined = words.joined(arrays, 1.0)
+  assert joined["labels"].tolist() == [[1, 2, 3, 1, 1]] and joined["frames"].tolist() == [[1, 4, 7, 9, 9]]
+  assert joined["num_frames"].tolist() == [10] and joined["length"].tolist() == [5]

@@ -73,6 +73,11 @@ def test_a_transcription_in_each_format(server, kind, expected):
   assert server.ask("/v1/audio/transcriptions", body, headers)[2].decode() == expected
 
 
+def test_a_transcription_takes_the_options_of_its_bundle(server):
+  body, headers = form(file=recording(1.0), model="speech-to-text", response_format="text", temperature="0.4")
+  assert server.ask("/v1/audio/transcriptions", body, headers)[2].decode() == "the quick brown perhaps\n"
+
+
 def test_a_streamed_completion_says_what_a_whole_one_says(server):
   asked = {"model": "text-generation", "prompt": "so", "max_tokens": 21}
   whole = server.json("/v1/completions", asked)

@@ -91,19 +91,20 @@ def test_greedy_decoding_by_its_definition():
   definition, state = nnx.split(model)
   merged = lambda: nnx.merge(definition, state, copy=True)
   search = TransducerGreedy(max_symbols=2)
-  labels, counts = jax.jit(lambda x, lengths: search.search(merged(), x, lengths, blank=0))(x, lengths)
+  labels, counts, at, _ = jax.jit(lambda x, lengths: search.search(merged(), x, lengths, blank=0))(x, lengths)
   heard, frames = jax.jit(lambda x, lengths: merged().hear(x, lengths))(x, lengths)
   predict = jax.jit(lambda label, state: merged().predict(label, state))
   for b in range(3):
-    said, (predicted, state_b) = [], predict(jnp.zeros(1, int), model.silence(1, jnp.float32))
+    said, when, (predicted, state_b) = [], [], predict(jnp.zeros(1, int), model.silence(1, jnp.float32))
     for t in range(frames[b]):
       for _ in range(2):
         best = int(jnp.argmax(model.scores(heard[b:b + 1, t], predicted)[0]))
         if not best or len(said) == 6:
           break
         said.append(best)
+        when.append(t)
         predicted, state_b = predict(jnp.array([best]), state_b)
-    assert labels[b, :counts[b]].tolist() == said and counts[b] == len(said)
+    assert labels[b, :counts[b]].tolist() == said and counts[b] == len(said) and at[b, :counts[b]].tolist() == when
   assert counts.max() > 1
 
 

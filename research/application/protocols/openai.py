@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from research.application.forms import media_type, read_form, read_json
 from research.application.limits import audio_seconds
+from research.application.protocols.plain import typed
 from research.application.protocols.replies import Reply, timing
 from research.application.refusals import Refusal
 from research.application.runtime import BadInput, Bundle
@@ -67,11 +68,12 @@ async def transcriptions(service: Service, request: Request, body: bytes) -> Res
   if form not in ("json", "text", "verbose_json", "srt", "vtt"):
     raise Refusal(400, f"response_format={form[:20]!r}: must be json, text, verbose_json, srt or vtt")
   words = {k: v for k, v in words.items() if k != "language" and not k.startswith("timestamp_granularities")}
+  options = {name: typed(bundle.spec, name, words.pop(name)) for name in bundle.spec["options"] if name in words}
   neutral = {"temperature": ("0", "0.0"), "prompt": ("",), "stream": ("false", "False")}
   asked = {key[:40] for key, word in words.items() if word not in neutral.get(key, ())}
   if asked:
     raise Refusal(400, f"{', '.join(sorted(asked))}: model {name} cannot do that")
-  answer = await service.answer(name, files[0], {})
+  answer = await service.answer(name, files[0], options)
   headers, text = timing([answer], request, name), answer.value["text"]
   if form == "json":
     return Reply({"text": text}, headers=headers)

@@ -84,10 +84,10 @@ def _worded(spec: dict, words: dict[str, str]) -> tuple[dict[str, Any], bool, st
   if explain not in _FLAGS:
     raise Refusal(400, f"explain={explain[:20]!r}: must be 1 or 0")
   target = words.pop("target", None)
-  return {name: _typed(spec, name, word) for name, word in words.items()}, _FLAGS[explain], target
+  return {name: typed(spec, name, word) for name, word in words.items()}, _FLAGS[explain], target
 
 
-def _typed(spec: dict, name: str, word: str) -> Any:
+def typed(spec: dict, name: str, word: str) -> Any:
   """A word as the number that the option is; as it is where it is none, which the bundle then says."""
   reader = {"int": int, "float": float}.get(spec["options"].get(name, {}).get("type"), str)
   try:

@@ -127,29 +127,71 @@ class Transcripts(Answer):
     for path_T, length, rate in zip(arrays["path"], arrays["length"], arrays["rate"]):
       path = path_T[:length]
       frames = np.flatnonzero((path != self.blank) & (path != np.concatenate([[self.blank], path[:-1]])))
-      answers.append(self._timed(path[frames], frames, 1 / float(rate), int(length) / float(rate)))
+      answers.append(_timed(self.tokenizer, path[frames], frames, int(length), float(rate)))
     return answers
 
   def joined(self, arrays, step):
-    """The path of one recording. Two pieces meet in the frame next to the middle of their overlap where both hear a blank: no
-    label is cut in two, lost or said twice there."""
+    """The path of one recording. Two pieces meet where `_meeting` says."""
     pieces = [path_T[:length] for path_T, length in zip(arrays["path"], arrays["length"])]
     shift, whole = round(step * float(arrays["rate"][0])), pieces[0]
     for number, piece in enumerate(pieces[1:], 1):
       begin = number * shift
       overlap = min(len(whole) - begin, len(piece))
-      quiet = np.flatnonzero((whole[begin:begin + overlap] == self.blank) & (piece[:overlap] == self.blank))
-      middle = overlap // 2
-      meet = min(quiet.tolist(), key=lambda frame: abs(frame - middle), default=middle)
+      meet = _meeting((whole[begin:begin + overlap] == self.blank) & (piece[:overlap] == self.blank))
       whole = np.concatenate([whole[:begin + meet], piece[meet:]])
     return {"path": whole[None], "length": np.array([len(whole)]), "rate": arrays["rate"][:1]}
 
-  def _timed(self, labels_N: np.ndarray, frames_N: np.ndarray, seconds: float, duration: float) -> dict[str, Any]:
-    tokenizer = stored(self.tokenizer)
-    words = words_of(tokenizer, labels_N, frames_N * seconds, (frames_N + 1) * seconds)
-    spans = held([(start, end) for _, start, end in words], duration)
-    return {"text": tokenizer.decode([labels_N])[0], "words": [
-        {"word": word, "start": round(start, 3), "end": round(end, 3)} for (word, _, _), (start, end) in zip(words, spans)]}
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Emissions(Answer):
+  """What is said, and when: of `labels` (B, N), of which `length` (B,) count, each said in one of `frames` (B, N); of frames
+  `num_frames` (B,) count, and there are `rate` (B,) a second. The times of words are those of `held`.
+
+  Attributes:
+    tokenizer: its folder.
+  """
+
+  joins = True
+
+  tokenizer: str
+
+  @property
+  def files(self) -> tuple[str, ...]:
+    return ("tokenizer",)
+
+  def __call__(self, arrays, given):
+    rows = zip(*(arrays[name] for name in ("labels", "frames", "length", "num_frames", "rate")))
+    return [_timed(self.tokenizer, labels_N[:length], frames_N[:length], int(num), float(rate))
+            for labels_N, frames_N, length, num, rate in rows]
+
+  def joined(self, arrays, step):
+    """The labels of one recording. Two pieces meet where `_meeting` says."""
+    shift, labels, frames, end = round(step * float(arrays["rate"][0])), np.zeros(0, np.int32), np.zeros(0, np.int32), 0
+    for number, (its, at, length, num) in enumerate(zip(*(arrays[n] for n in ("labels", "frames", "length", "num_frames")))):
+      begin = number * shift
+      its, at = its[:length], at[:length] + begin
+      if number:
+        overlap = np.arange(begin, min(end, begin + num))
+        meet = begin + _meeting(~np.isin(overlap, frames) & ~np.isin(overlap, at))
+        labels, frames, its, at = labels[frames < meet], frames[frames < meet], its[at >= meet], at[at >= meet]
+      labels, frames, end = np.concatenate([labels, its]), np.concatenate([frames, at]), begin + int(num)
+    return {"labels": labels[None], "frames": frames[None], "length": np.array([len(labels)]), "num_frames": np.array([end]),
+            "rate": arrays["rate"][:1]}
+
+
+def _meeting(quiet_T: np.ndarray) -> int:
+  """The frame of an overlap in which two pieces meet: next to the middle where both are silent, so that no label is cut in two,
+  lost or said twice there."""
+  middle = len(quiet_T) // 2
+  return min(np.flatnonzero(quiet_T).tolist(), key=lambda frame: abs(frame - middle), default=middle)
+
+
+def _timed(folder: str, labels_N: np.ndarray, frames_N: np.ndarray, num_frames: int, rate: float) -> dict[str, Any]:
+  tokenizer = stored(folder)
+  words = words_of(tokenizer, labels_N, frames_N / rate, (frames_N + 1) / rate)
+  spans = held([(start, end) for _, start, end in words], num_frames / rate)
+  return {"text": tokenizer.decode([labels_N])[0], "words": [
+      {"word": word, "start": round(start, 3), "end": round(end, 3)} for (word, _, _), (start, end) in zip(words, spans)]}
 
 
 def _without(ids_T: np.ndarray, end: tuple[int, ...]) -> np.ndarray:
