@@ -32,7 +32,7 @@ bundles of several versions, and the `research` that made them, live side by sid
 Answers, one for each input:
 
   *-classification   {"labels": [{"label", "probability"}, ...]}, the most probable first
-  speech-to-text     {"text", "words": [{"word", "start", "end"}]}, in seconds
+  speech-to-text     {"text", "words": [{"word", "start", "end"}], "language"?}, in seconds
   text-to-text       {"text", "source_tokens", "output_tokens", "alignment"?}: weights, a row for each output token
   text-generation    {"text", "finish_reason": "stop" | "length", "usage": {"prompt_tokens", "completion_tokens"}}
 

@@ -10,10 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from research.config import ConfigError
-from research.decoding.base import Requests
-from research.decoding.decoder import decode
-from research.decoding.settings import AsRequested, Decoding
 from research.decoding.whisper import WhisperTokens
+from research.decoding.whisper_windows import say
 from research.nn.vocabulary import TokenScores
 from research.preprocessing.text.whisper_texts import SECONDS, WhisperTexts
 from research.tasks.application import Application, Given, Heard, Option, of_lengths
@@ -92,42 +90,35 @@ class SpeechToText(SequenceToSequence):
     if self.vocabulary is None:
       raise ConfigError("task.vocabulary=None: an application needs to know which tokens are times")
     tokens = self.vocabulary
-    plain = tuple(token for token in self.prompt if token != tokens.no_timestamps)
-    prompt = (self.start_id, *plain)
+    prompt = tuple(token for token in self.prompt if token != tokens.no_timestamps)
 
     def answer(model, batch):
-      encoded_BSD, num = model.encode(batch["inputs"]), batch["mask"].shape[0]
-      row = lambda ids: jnp.tile(jnp.array(ids, jnp.int32), (num, 1))
-      most = min(_LONGEST, model.config.embedding.max_length - len(prompt) - 2)
-      decoding = Decoding(search=AsRequested(), constraints=tokens.constraints(timestamps=True), max_new_tokens=most)
-      found = decode(model, Requests(
-          inputs={"encoded": encoded_BSD}, prompts_BP=row(prompt), lengths_B=jnp.full(num, len(prompt), jnp.int32),
-          limits_B=jnp.where(batch["mask"] > 0, most, 0), temperatures_B=batch["temperature"], top_p_B=jnp.ones(num),
-          keys_B=jax.vmap(lambda index: jax.random.fold_in(jax.random.key(0), index))(batch["index"])),
-          decoding, tokens.special, most)
-      length_B = found.lengths_BN[:, 0]
-      start, _ = model.step(model.start({"encoded": encoded_BSD}, num, 1), row((self.start_id,)))
-      return {"tokens": found.tokens_BNS[:, 0], "length": length_B, "encoded": encoded_BSD,
-              "log_probability": found.scores_BN[:, 0] / jnp.maximum(length_B, 1),
-              "no_speech": jax.nn.softmax(start.astype(jnp.float32))[:, tokens.no_speech],
-              "seconds": batch["inputs_length"].astype(jnp.float32) / self.frame_rate}
+      encoded_BSD = model.encode(batch["inputs"])
+      limit = min(_LONGEST, model.config.embedding.max_length - len(prompt) - 4)  # the start, a language, no times, the end
+      keys_B = jax.vmap(lambda index: jax.random.fold_in(jax.random.key(0), index))(batch["index"])
+      said = say(model, encoded_BSD, tokens, prompt=prompt, limits_B=jnp.where(batch["mask"] > 0, limit, 0), limit=limit,
+                 temperatures_B=batch["temperature"], keys_B=keys_B)
+      return {"tokens": said.tokens_BT, "length": said.counts_B, "log_probability": said.log_probabilities_B,
+              "no_speech": said.no_speech_B, "seconds": batch["inputs_length"].astype(jnp.float32) / self.frame_rate,
+              "encoded": encoded_BSD, "prompts": said.prompts_BP,
+              **({} if said.languages_B is None else {"language": said.languages_B})}
 
     def heard(model, found):
-      encoded_BSD, tokens_BT = found.pop("encoded"), found["tokens"]
+      encoded_BSD, prompts_BP, tokens_BT = found.pop("encoded"), found.pop("prompts"), found["tokens"]
       is_text_BT = no_padding(tokens_BT, found["length"]) & (tokens_BT < tokens.end)
       text_BT = jnp.take_along_axis(tokens_BT, jnp.argsort(~is_text_BT, axis=1, stable=True), 1)
       text_BT = jnp.where(no_padding(text_BT, is_text_BT.sum(1)), text_BT, tokens.end)
-      before = (*prompt, tokens.no_timestamps)
-      read_BT = jnp.concatenate([jnp.tile(jnp.array(before, text_BT.dtype), (text_BT.shape[0], 1)), text_BT,
-                                 jnp.full_like(text_BT[:, :1], tokens.end)], 1)
-      num_positions = encoded_BSD.shape[1]
+      column = lambda token: jnp.full_like(text_BT[:, :1], token)
+      read_BT = jnp.concatenate([prompts_BP, column(tokens.no_timestamps), text_BT, column(tokens.end)], 1)
+      before, num_positions = prompts_BP.shape[1] + 1, encoded_BSD.shape[1]
       positions_B = jnp.clip(jnp.round(found["seconds"] / SECONDS), 1, num_positions).astype(jnp.int32)
-      return Heard(lambda read_BT: model.read(encoded_BSD, read_BT).logits(), read_BT, len(before) + is_text_BT.sum(1) + 1,
-                   len(before), positions_B, num_positions, tokens.alignment_heads)
+      return Heard(lambda read_BT: model.read(encoded_BSD, read_BT).logits(), read_BT, before + is_text_BT.sum(1) + 1, before,
+                   positions_B, num_positions, tokens.alignment_heads)
 
     return Application(
         kind="speech-to-text", features=("inputs",), lengths=of_lengths(("inputs",), given.lengths), unit="samples",
         answer=answer, heard=heard, quality=right(self.writing),
-        words=WhisperTexts(tokenizer="tokenizers/targets", end=tokens.end, first_time=tokens.first_time),
+        words=WhisperTexts(tokenizer="tokenizers/targets", end=tokens.end, first_time=tokens.first_time,
+                           languages=tuple(code for code, _ in tokens.languages)),
         options={"temperature": Option(about="of random draws; 0 takes the most probable token", default=0.0, low=0.0, high=1.0,
                                        dtype="float32")})

@@ -4,6 +4,8 @@ import dataclasses
 import io
 import pathlib
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
@@ -19,9 +21,9 @@ from research.data.buckets import Buckets
 from research.data.dataset import Data
 from research.data.sources import Source
 from research.data.speech import AudioFiles, transcribed
-from research.decoding.fallback import Recognizer, Window
 from research.decoding.settings import Decoding
 from research.decoding.whisper import whisper_tokens
+from research.decoding.whisper_windows import say
 from research.metrics.speech import ErrorRate
 from research.modes.export import export
 from research.paper import Paper
@@ -113,16 +115,21 @@ def test_a_long_recording_is_what_the_network_itself_says_window_by_window(whisp
   assert bundle.spec["follows"] and bundle.spec["kind"] == "speech-to-text"
   samples = sound(2.3, 7)
   heard = soundfile.read(io.BytesIO(file(samples)), dtype="float32")[0]
-  recognizer = Recognizer(
-      lambda variables: trained.network.bind(*variables), (trained.params, trained.buffers), TOKENS, batch_size=1,
-      constraints=TOKENS.constraints(timestamps=True), fallback=ONCE, to_bytes=bytes, max_length=48, max_new_tokens=43)
+
+  @jax.jit
+  def listen(params, buffers, batch):
+    model = trained.network.bind(params, buffers)
+    return say(model, model.encode(trained.network.see(batch)["inputs"]), TOKENS, limits_B=jnp.array([42]), limit=42,
+               prompt=TOKENS.prompt(language="en", timestamps=True)[1:], temperatures_B=jnp.zeros(1),
+               keys_B=jax.random.split(jax.random.key(0), 1))
+
   begin, texts, alphabet = 0, [], "\0" + "".join(sorted(ALPHABET))
   while begin < len(samples):
     part = heard[begin:begin + WINDOW]
     window = np.pad(part, (0, WINDOW - len(part)))[None]
-    features = trained.network.see({"inputs": window, "inputs_length": np.array([len(part)])})["inputs"]
-    said, = recognizer.say([Window(np.asarray(features[0]), (), TOKENS.prompt(language="en", timestamps=True), (0, 0))])
-    segments, frames = segments_of(said.tokens, TOKENS.first_time, 0, round(len(part) / 40))
+    said = jax.device_get(listen(trained.params, trained.buffers, {"inputs": window, "inputs_length": np.array([len(part)])}))
+    tokens = said.tokens_BT[0, :said.counts_B[0]]
+    segments, frames = segments_of(tokens[tokens != TOKENS.end], TOKENS.first_time, 0, round(len(part) / 40))
     texts += ["".join(alphabet[t] for t in segment.tokens if t < TOKENS.end).strip() for segment in segments]
     begin += min(round(frames * 40), len(part))
   answer, short = with_rules(bundle, ONCE).run([bundle.prepare(file(samples)), bundle.prepare(file(samples[:1000]))])
@@ -132,6 +139,14 @@ def test_a_long_recording_is_what_the_network_itself_says_window_by_window(whisp
     assert " ".join(word["word"] for word in answered["words"]).split() == answered["text"].split()
     times = [time for word in answered["words"] for time in (word["start"], word["end"])]
     assert times == sorted(times) and times[0] >= 0 and times[-1] <= seconds
+
+
+def test_the_language_is_found_out_where_nobody_says_it(whisper):
+  trained, _ = whisper
+  asking = dataclasses.replace(trained, task=task(prompt=(TOKENS.transcribe, TOKENS.no_timestamps)))
+  bundle = runtime.load(pathlib.Path(export(asking, Export(batch_sizes=(1,), num_examples=3), "whisper", FACTS)))
+  answers = with_rules(bundle, ONCE).run([bundle.prepare(file(sound(seconds, 7))) for seconds in (0.3, 1.0)])
+  assert all(answer["language"] in ("en", "de", "fr") and answer["text"] for answer in answers)
 
 
 def test_what_is_dubious_is_asked_for_at_rising_temperatures(whisper):

@@ -81,7 +81,7 @@ async def transcriptions(service: Service, request: Request, body: bytes) -> Res
     return Response(text + "\n", media_type="text/plain", headers=headers)
   spoken = answer.value.get("words", [])
   if form == "verbose_json":
-    return Reply({"task": "transcribe", "language": bundle.spec.get("language", "unknown"), "text": text, "words": spoken,
+    return Reply({"task": "transcribe", "language": answer.value.get("language", "unknown"), "text": text, "words": spoken,
                   "duration": round(await service.on_host(audio_seconds, files[0]), 3)}, headers=headers)
   return Response(_subtitles(spoken, form), media_type="text/vtt" if form == "vtt" else "application/x-subrip", headers=headers)
 

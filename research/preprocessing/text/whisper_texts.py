@@ -3,6 +3,7 @@
 T tokens of a window, B windows. It needs no jax, so that a bundle can carry it.
 """
 
+import collections
 import dataclasses
 import zlib
 from collections.abc import Mapping, Sequence
@@ -114,6 +115,7 @@ class WhisperTexts(Answer):
     tokenizer: its folder.
     end: ends a text; what has a smaller number is text.
     first_time: the token of time 0.
+    languages: codes, in the order of `language` (B,), which is there where it was found out.
     fallback: when to ask once more.
   """
 
@@ -122,6 +124,7 @@ class WhisperTexts(Answer):
   tokenizer: str
   end: int
   first_time: int
+  languages: tuple[str, ...] = ()
   fallback: Fallback = Fallback()
 
   @property
@@ -143,7 +146,9 @@ class WhisperTexts(Answer):
   def together(self, parts):
     words = [{"word": word["word"], **{side: round(begin + word[side], 3) for side in ("start", "end")}}
              for begin, part in parts for word in part["words"]]
-    return {"text": " ".join(filter(None, (part["text"] for _, part in parts))), "words": words}
+    spoken = collections.Counter(part["language"] for _, part in parts if "language" in part)
+    return {"text": " ".join(filter(None, (part["text"] for _, part in parts))), "words": words,
+            **({"language": spoken.most_common(1)[0][0]} if spoken else {})}
 
   def _row(self, arrays: Mapping[str, np.ndarray], b: int) -> dict[str, Any]:
     row = {name: array[b] for name, array in arrays.items()}
@@ -154,6 +159,7 @@ class WhisperTexts(Answer):
     """Text and words of a window, of what is finished in it if it is not the whole, and the seconds that were done."""
     tokens, seconds = row["tokens"], float(row["seconds"])
     segments, frames = segments_of(tokens, self.first_time, 0, round(seconds / SECONDS * 2))
+    spoken = {"language": self.languages[row["language"]]} if "language" in row else {}
     if self.fallback.silent(row["log_probability"], row["no_speech"]):
       return {"text": "", "words": []}, seconds
     if whole and (rest := tokens[sum(len(segment.tokens) for segment in segments):]).size:
@@ -166,7 +172,8 @@ class WhisperTexts(Answer):
       done += len(ids)
       texts.append(tokenizer.decode([ids])[0].strip())
       words += _inside(words_of(tokenizer, ids, begins[:-1], begins[1:]), segment, seconds)
-    return {"text": " ".join(filter(None, texts)), "words": words}, seconds if whole else min(frames * SECONDS / 2, seconds)
+    text = " ".join(filter(None, texts))
+    return {"text": text, "words": words, **spoken}, seconds if whole else min(frames * SECONDS / 2, seconds)
 
 
 def _text(tokens_T: np.ndarray, end: int) -> np.ndarray:

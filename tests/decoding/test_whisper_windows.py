@@ -1,18 +1,18 @@
-"""Windows of a Whisper: nothing is lost or doubled where they meet, and it says what transformers' `generate` says."""
+"""Windows of a Whisper: it says what transformers' `generate` says, and nothing is lost or doubled where windows meet."""
 
 import dataclasses
 import functools
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 from research.config import ConfigError
-from research.decoding.fallback import Recognizer, Window
-from research.decoding.long_form import transcribe
 from research.decoding.whisper import whisper_tokens
+from research.decoding.whisper_windows import say
 from research.preprocessing.text.whisper_texts import Fallback, compression, segments_of
 from research.pretrained.huggingface import model_of, settings_of, vocab_size_of
 from research.pretrained.weights import Pretrained
@@ -22,50 +22,52 @@ FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures" / "speech"
 OUTPUTS = dict(np.load(FIXTURES / "whisper_outputs.npz"))
 TOKENS = whisper_tokens(settings_of(FIXTURES / "whisper", "generation_config.json"))
 ONCE = Fallback(temperatures=(0.0,), max_compression=None, min_log_probability=None, max_no_speech=None)
-SETTINGS = {"alone": ONCE, "conditioned": ONCE,
-            "skipping": dataclasses.replace(ONCE, min_log_probability=-0.2, max_no_speech=1e-9)}
+RULES = {"following": ONCE, "skipping": dataclasses.replace(ONCE, min_log_probability=-0.2, max_no_speech=1e-9)}
 
 
 @functools.cache
-def recognizer():
-  """The fixture's network, two windows at a time."""
+def listener(*prompt):
+  """(features (B, F, M), temperatures (B,)) -> what the fixture's network says, at most 20 tokens."""
   folder = FIXTURES / "whisper"
   config, size = model_of(folder), vocab_size_of(folder)
   inputs = (jax.ShapeDtypeStruct((1, 32, 8), "float32"), jax.ShapeDtypeStruct((1, 8), "int32"))
   definition, *abstract = jax.eval_shape(lambda: split(config.build(inputs, size, nnx.Rngs(0))))
   variables = Pretrained(path=str(folder), names="hf").load(None, config, *abstract)[:2]
-  return Recognizer(
-      lambda variables: merge(definition, *variables), variables, TOKENS, constraints=TOKENS.constraints(timestamps=True),
-      fallback=ONCE, to_bytes=lambda tokens: tokens.astype(np.uint8).tobytes(), max_length=48, max_new_tokens=20, batch_size=2)
 
+  @jax.jit
+  def run(variables, features, temperatures):
+    model, num = merge(definition, *variables), len(features)
+    keys = jax.vmap(jax.random.key)(jnp.arange(num))
+    return say(model, model.encode(features), TOKENS, prompt=prompt, limits_B=jnp.full(num, 20), limit=20,
+               temperatures_B=temperatures, keys_B=keys)
 
-def with_rules(fallback):
-  """The same, compiled as it is."""
-  ours = recognizer()
-  ours.fallback = fallback
-  return ours
+  return lambda features, temperatures: jax.device_get(run(variables, features, temperatures))
 
 
 def test_languages_and_silence_are_those_of_transformers():
-  ours, features = recognizer(), OUTPUTS["features"]
-  found = [*ours.languages(features[:2]), *ours.languages(features[2:])]
-  codes = dict(TOKENS.languages)
-  assert [codes[max(row, key=row.get)] for row in found] == OUTPUTS["languages"].tolist()
-  assert all(sum(row.values()) == pytest.approx(1) for row in found)
-  said = with_rules(ONCE).say([Window(x, (), TOKENS.prompt(language="en", timestamps=True), (0, 0)) for x in features[:2]])
-  np.testing.assert_allclose([one.no_speech for one in said], OUTPUTS["no_speech"][:2], rtol=1e-3)
+  found = listener(TOKENS.transcribe)(OUTPUTS["features"], np.zeros(3, np.float32))
+  assert [TOKENS.languages[i][1] for i in found.languages_B] == OUTPUTS["languages"].tolist()
+  np.testing.assert_array_equal(found.prompts_BP[:, 1], OUTPUTS["languages"])
+  np.testing.assert_allclose(found.no_speech_B, OUTPUTS["no_speech"], rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "skipping" else pytest.mark.heavy)
-                                  for name in SETTINGS])
+@pytest.mark.parametrize("name", RULES)
 def test_long_recordings_are_those_of_generate(name):
-  """Beside another recording, which changes nothing."""
-  ours = with_rules(SETTINGS[name])
-  recordings = [OUTPUTS["long"], OUTPUTS["long"][:40]]
-  found, other = transcribe(ours, recordings, window=32, language="en", conditioned=name != "alone")
+  run, long, seek, found = listener(*TOKENS.prompt(language="en", timestamps=True)[1:]), OUTPUTS["long"], 0, []
+  while seek < len(long):
+    part = long[seek:seek + 32]
+    said = run(np.pad(part, ((0, 32 - len(part)), (0, 0)))[None], np.zeros(1, np.float32))
+    tokens = said.tokens_BT[0, :said.counts_B[0]]
+    tokens = tokens[:-1] if tokens[-1] == TOKENS.end else tokens
+    if RULES[name].silent(float(said.log_probabilities_B[0]), float(said.no_speech_B[0])):
+      seek += len(part)
+      continue
+    segments, frames = segments_of(tokens, TOKENS.first_time, seek, len(part))
+    found += segments
+    seek += frames
   starts, ends, sizes = (OUTPUTS[f"{name}/{part}"] for part in ("starts", "ends", "sizes"))
   theirs = np.split(OUTPUTS[f"{name}/tokens"], np.cumsum(sizes)[:-1])
-  assert len(found) == len(theirs) and other
+  assert len(found) == len(theirs)
   for segment, tokens in zip(found, theirs):
     # transformers leaves the second of two times at the end of a window in the piece that they end.
     tokens = tokens[:-1] if len(tokens) > 1 and (tokens[-2:] >= TOKENS.first_time).all() else tokens
@@ -74,22 +76,20 @@ def test_long_recordings_are_those_of_generate(name):
   np.testing.assert_allclose([segment.end for segment in found], ends, atol=1e-6)
 
 
-def test_a_window_is_said_again_at_rising_temperatures():
-  prompt = TOKENS.prompt(language="en", timestamps=True)
-  windows = [Window(x, (), prompt, (i, 0)) for i, x in enumerate(OUTPUTS["features"][:2])]
-  plain = with_rules(ONCE).say(windows)
-  between = (plain[0].log_probability + plain[1].log_probability) / 2
-  rules = dataclasses.replace(ONCE, temperatures=(0.0, 0.5, 1.0), min_log_probability=between)
-  found = with_rules(rules).say(windows)
-  worse = int(plain[1].log_probability < plain[0].log_probability)
-  assert found[1 - worse].temperature == 0 and found[1 - worse].tokens.tolist() == plain[1 - worse].tokens.tolist()
-  assert found[worse].temperature > 0
-  assert found[worse].temperature == 1 or found[worse].log_probability >= between
-  again = with_rules(rules).say(windows[::-1])[::-1]  # draws follow from a window's key, not from its place
-  assert [one.tokens.tolist() for one in again] == [one.tokens.tolist() for one in found]
-  # What repeats itself is said again, too; and what is last is taken as it is.
-  repeating = with_rules(dataclasses.replace(rules, min_log_probability=None, max_compression=0.0)).say(windows)
-  assert [one.temperature for one in repeating] == [1.0, 1.0] and not repeating[0].silent
+def test_a_window_is_said_at_its_own_temperature():
+  run = listener(*TOKENS.prompt(language="en", timestamps=True)[1:])
+  cold, mixed = (run(OUTPUTS["features"][:2], np.float32(of)) for of in ((0, 0), (0, 1)))
+  assert cold.tokens_BT[0].tolist() == mixed.tokens_BT[0].tolist() and cold.tokens_BT[1].tolist() != mixed.tokens_BT[1].tolist()
+
+
+def test_what_is_asked_once_more():
+  rules, good = Fallback(temperatures=(0.0, 0.5, 1.0)), b"all that is well"
+  assert rules.next(0.0, good, -0.5, 0.0) is None
+  assert rules.next(0.0, good, -1.5, 0.0) == 0.5 and rules.next(0.5, good, -1.5, 0.0) == 1.0
+  assert rules.next(1.0, good, -1.5, 0.0) is None  # what is last is taken as it is
+  assert rules.next(0.0, b"and so on " * 40, -0.5, 0.0) == 0.5
+  assert rules.silent(-1.5, 0.7) and rules.next(0.0, good, -1.5, 0.7) is None
+  assert not rules.silent(-0.5, 0.7) and not ONCE.silent(-9.0, 1.0) and ONCE.next(0.0, good, -9.0, 0.0) is None
 
 
 def test_compression():
