@@ -107,7 +107,8 @@ def conclude(name, summary, experiment, default, findings: dict[int, Findings], 
     deviations.append(f"seeds: {default.seeds} → {seeds}")
   together = experiment.conclude(findings) if len(findings) == len(default.seeds) else Findings(metrics={})
   outcomes = [_judge(t, findings, together, "; ".join(deviations)) for t in experiment.targets]
-  seconds = {"total": sum(spent(_of_seed(run, seed, seeds)) for seed in seeds), **total_seconds(findings.values())}
+  total = sum(spent(_of_seed(run, seed, seeds), found) for seed, found in findings.items())
+  seconds = {"total": total, **total_seconds(findings.values())}
   result = records.make(
       name, summary, experiment, outcomes, seeds=seeds, seconds=seconds,
       stopped=next((f.stopped for f in findings.values() if f.stopped), ""), deviations=deviations,

@@ -242,12 +242,19 @@ def measured(experiment, seed: int, run: Run) -> Findings:
     finally:
       if jax.process_index() == 0:
         with contextlib.suppress(OSError):  # a full disk has stopped something that says so
-          write_json(run.folder / "seconds.json", spent(run) + time.monotonic() - begin)
+          write_json(run.folder / "seconds.json", _of_processes(run) + time.monotonic() - begin)
     from_first(lambda: write_json(path, to_json(findings)))
   return from_json(read_json(path))
 
 
-def spent(run: Run) -> float:
-  """Seconds of work that went into a run's findings, over all its processes."""
+def spent(run: Run, findings: Findings) -> float:
+  """Seconds of work that went into a run's findings, over all its processes.
+
+  One that was killed has not said how long it took; what it saved has counted at least its parts.
+  """
+  return max(_of_processes(run), sum(findings.seconds.values()))
+
+
+def _of_processes(run: Run) -> float:
   path = run.folder / "seconds.json"
   return read_json(path) if path.exists() else 0.0

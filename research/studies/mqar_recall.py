@@ -109,8 +109,8 @@ class MQARRecall(Study):
   convolution_dim: int = 32
   convolution_layers: int = 4
   optimizer: AdamW = AdamW(learning_rate=1e-3, weight_decay=0.1, schedule=Cosine())
-  batch_size: int = 64
-  steps: int = 8_000
+  batch_size: int = 256
+  steps: int = 2_750
   level: float = 0.99
   evaluate_every: int = 50
   num_test: int = 512
