@@ -2,10 +2,11 @@
 
   python launch.py --experiment=speechocean_ctc --data_dir=DATA
 
-DATA holds speech/speechocean762: 125 speakers, half of them children, to train on, 40 others to test on. 75 minutes on one CPU
+DATA holds speech/speechocean762: 125 speakers, half of them children, to train on, 40 others to test on. 65 minutes on one CPU
 core. The paper recognises nothing: it scores pronunciation. Expected, fixed before the first run: fewer character errors, by 20
-points at least, than texts that hear nothing. Batches of 6, 4 or 2 utterances: CTC hears nothing in its first thousand steps,
-however much each has seen. The first recipe, with batches four times as large, ended before it heard more than long and short.
+points at least, than texts that hear nothing; the recorded run makes 38 %, 47 points fewer. Batches of 6, 4 or 2 utterances:
+CTC hears nothing in its first thousand steps, however much each has seen. The first recipe, with batches four times as large,
+ended before it heard more than long and short.
 """
 
 from research.augmentation.audio_features import LogMel
