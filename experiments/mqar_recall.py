@@ -6,8 +6,8 @@ Models". Eight pairs in 64 tokens; smaller than the paper's vocabulary of 8,192,
   python launch.py --experiment=mqar_recall
 
 20 minutes on one CPU core for three seeds. Expected: attention of width 64 recalls more than 99 %; four layers of gated
-convolutions of width 32 at most half after 2,750 steps, where every run ends. In batches of 64 attention still guesses among the
-eight values with one of three seeds, after 8,000 steps too, and with all three at twice the rate.
+convolutions of width 32 at most half after 2,750 steps, where every run ends. In batches of 64 attention still guesses among
+the eight values with one of three seeds, after 8,000 steps too, and with all three at twice the rate.
 """
 
 from research.paper import Paper, Target, at_least, at_most

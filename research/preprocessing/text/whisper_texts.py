@@ -132,7 +132,7 @@ class WhisperTexts(Answer):
     return ("tokenizer",)
 
   def __call__(self, arrays, given):
-    return [self._answer(self._row(arrays, b), whole=True)[0] for b in range(len(given))]
+    return [self.together([(0.0, self._answer(self._row(arrays, b), whole=True)[0])]) for b in range(len(given))]
 
   def again(self, arrays, options):
     row = self._row(arrays, 0)
@@ -147,7 +147,7 @@ class WhisperTexts(Answer):
     words = [{"word": word["word"], **{side: round(begin + word[side], 3) for side in ("start", "end")}}
              for begin, part in parts for word in part["words"]]
     spoken = collections.Counter(part["language"] for _, part in parts if "language" in part)
-    return {"text": " ".join(filter(None, (part["text"] for _, part in parts))), "words": words,
+    return {"text": "".join(part["text"] for _, part in parts).strip(), "words": words,  # tokens have their own blanks
             **({"language": spoken.most_common(1)[0][0]} if spoken else {})}
 
   def _row(self, arrays: Mapping[str, np.ndarray], b: int) -> dict[str, Any]:
@@ -170,10 +170,9 @@ class WhisperTexts(Answer):
       ids = _text(segment.tokens, self.end)
       begins = row["begins"][done:done + len(ids) + 1] * SECONDS
       done += len(ids)
-      texts.append(tokenizer.decode([ids])[0].strip())
+      texts.append(tokenizer.decode([ids])[0])
       words += _inside(words_of(tokenizer, ids, begins[:-1], begins[1:]), segment, seconds)
-    text = " ".join(filter(None, texts))
-    return {"text": text, "words": words, **spoken}, seconds if whole else min(frames * SECONDS / 2, seconds)
+    return {"text": "".join(texts), "words": words, **spoken}, seconds if whole else min(frames * SECONDS / 2, seconds)
 
 
 def _text(tokens_T: np.ndarray, end: int) -> np.ndarray:
