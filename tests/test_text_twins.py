@@ -50,7 +50,10 @@ def small(model):
   changes |= {"vocab_size": TOKENS} if hasattr(model, "vocab_size") else {}
   changes |= {"source_size": TOKENS} if getattr(model, "source_size", None) else {}
   changes |= {"output_scale": DIM**-0.5} if getattr(model, "output_scale", 1.0) != 1 else {}
-  return dataclasses.replace(model, embedding=dataclasses.replace(model.embedding, dim=DIM, dropout=0.0), **changes)
+  embedding = dataclasses.replace(model.embedding, dim=DIM, dropout=0.0)
+  if embedding.scaled:  # by √dim: its deviation is that of the width
+    embedding = dataclasses.replace(embedding, deviation=DIM**-0.5)
+  return dataclasses.replace(model, embedding=embedding, **changes)
 
 
 def learned(run: Experiment, folder, steps: int = 100) -> tuple[float, float]:
