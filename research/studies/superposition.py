@@ -58,7 +58,7 @@ class Superposition(Study):
   instances: int = 8
   optimizer: Adam = Adam(learning_rate=3e-3)
   batch_size: int = 1_024
-  steps: int = 5_000
+  steps: int = 10_000
   represented: float = 0.5
 
   def __post_init__(self):
