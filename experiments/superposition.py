@@ -5,7 +5,7 @@ Wattenberg, Olah 2022, "Toy Models of Superposition".
 
   python launch.py --experiment=superposition
 
-About 10 minutes on two CPU cores: three seeds of eight networks at four sparsities. Expected: dense inputs keep two features;
+Two minutes on one CPU core: three seeds of eight networks at four sparsities. Expected: dense inputs keep two features;
 with 99 % zeros all five, each with 0.39 to 0.41 of a dimension, in each network. After 5,000 steps one of the 24 networks on
 dense inputs had not yet decided between two features and three; these are 10,000.
 """
