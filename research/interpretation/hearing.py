@@ -3,13 +3,11 @@
 Shapes: B recordings, H heads, T tokens, S positions of the encoder.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
 from research.decoding.time_warping import first_moments
-from research.interpretation.attention_flow import ATTENTION
+from research.interpretation.looking_back import attention_to
 from research.interpretation.rewriting import NotThere
 from research.tasks.application import Heard
 
@@ -24,23 +22,11 @@ def begins(heard: Heard) -> jax.Array:
   Raises:
     NotThere: no attention to the sound can be seen, or it has no such head.
   """
-  tokens_BT, num_positions, before = heard.tokens_BT, heard.num_positions, heard.before - 1
-  found: list[jax.Array] = []
-
-  def replace(eqn, inputs, bind):
-    del eqn, inputs
-    weights = bind()[0]
-    if weights.shape[3] == num_positions:  # no other attention has as many keys
-      found.append(weights.reshape(weights.shape[0], -1, tokens_BT.shape[1], num_positions))
-    return [weights]
-
-  dataclasses.replace(ATTENTION, replace=replace).run(jax.make_jaxpr(heard.forward)(tokens_BT), [tokens_BT])
-  if not found:
-    raise NotThere("the network has no attention to what it hears")
-  heads = heard.heads or [(i, head) for i in range(len(found) // 2, len(found)) for head in range(found[i].shape[1])]
-  if wrong := [pair for pair in heads if pair[0] >= len(found) or pair[1] >= found[pair[0]].shape[1]]:
-    raise NotThere(f"alignment_heads={wrong[0]}: the network has {len(found)} layers of {found[0].shape[1]} heads")
-  weights_BHTS = jnp.stack([found[layer][:, head] for layer, head in heads], 1).astype(jnp.float32)
+  layers, before = attention_to(heard.forward, heard.tokens_BT, heard.num_positions), heard.before - 1
+  heads = heard.heads or [(i, head) for i in range(len(layers) // 2, len(layers)) for head in range(layers[i].shape[1])]
+  if wrong := [pair for pair in heads if pair[0] >= len(layers) or pair[1] >= layers[pair[0]].shape[1]]:
+    raise NotThere(f"alignment_heads={wrong[0]}: the network has {len(layers)} layers of {layers[0].shape[1]} heads")
+  weights_BHTS = jnp.stack([layers[layer][:, head] for layer, head in heads], 1).astype(jnp.float32)
   clear_BTS = _clear(weights_BHTS, heard.num_B, heard.positions_B).mean(1)
   # The weights of a token are those to what is said after it: of the text and its end from the last token before them on.
   return first_moments(-clear_BTS[:, before:-1], heard.num_B - before - 1, heard.positions_B)

@@ -28,19 +28,33 @@ def looked_at(forward: Callable[[jax.Array], jax.Array], targets_BT: jax.Array, 
   length = targets_BT.shape[1]
   # Layers are told apart by how many look at how many: with more targets than sources no two are alike.
   rows = max(length, source_length + 1)
-  padded = jnp.pad(targets_BT, ((0, 0), (0, rows - length)))
+  layers = attention_to(forward, jnp.pad(targets_BT, ((0, 0), (0, rows - length))), source_length)
+  return layers[max(0, len(layers) - 2)].mean(1)[:, :length].astype(jnp.float32)
+
+
+def attention_to(forward: Callable[[jax.Array], jax.Array], targets_BT: jax.Array, source_length: int) -> list[jax.Array]:
+  """Attention (B, H, T, S) from the target to the source, of every layer in the order in which they run.
+
+  Args:
+    forward: as above.
+    targets_BT: T is no other number of positions that look at S.
+    source_length: S.
+
+  Raises:
+    NotThere: there is none.
+  """
   found: list[jax.Array] = []
+  num_targets = targets_BT.shape[1]
 
   def replace(eqn, inputs, bind):
     del eqn, inputs
     weights = bind()[0]
-    if weights.shape[3] == source_length and weights.shape[2] % rows == 0:
-      found.append(weights)
+    if weights.shape[3] == source_length and weights.shape[2] % num_targets == 0:
+      # Queries that share keys are rows of one head.
+      found.append(weights.reshape(weights.shape[0], -1, num_targets, source_length))
     return [weights]
 
-  dataclasses.replace(ATTENTION, replace=replace).run(jax.make_jaxpr(forward)(padded), [padded])
+  dataclasses.replace(ATTENTION, replace=replace).run(jax.make_jaxpr(forward)(targets_BT), [targets_BT])
   if not found:
     raise NotThere("the network has no attention to its source")
-  weights = found[max(0, len(found) - 2)]
-  by_heads_BHTS = weights.reshape(weights.shape[0], -1, rows, source_length)  # queries that share keys are rows of one head
-  return by_heads_BHTS.mean(1)[:, :length].astype(jnp.float32)
+  return found

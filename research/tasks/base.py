@@ -16,6 +16,13 @@ def no_padding(tokens_BT: jax.Array, lengths_B: jax.Array) -> jax.Array:
   return jnp.arange(tokens_BT.shape[1]) < lengths_B[:, None]
 
 
+def of_inputs(model: Any, batch: Batch, key: jax.Array | None) -> Any:
+  """What a network says of `inputs`; of texts (B, T), with `inputs_length` (B,), it is told where there is padding."""
+  inputs = batch["inputs"]
+  given = (no_padding(inputs, batch["inputs_length"]),) if "inputs_length" in batch else ()
+  return model(inputs, *given, key=key)
+
+
 def one_by_one(logits_BTV: jax.Array, real_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
   """The best and the second best token of each real position, with −1 at all others: (B, T, T) each. See `Task.questions`."""
   best_BT2 = jax.lax.top_k(logits_BTV, 2)[1]

@@ -16,7 +16,7 @@ from research.metrics.confusion import balanced_accuracy, macro_f1, matthews_cor
 from research.preprocessing.answers import Labels
 from research.preprocessing.text.answers import TextLabels
 from research.tasks.application import Application, Given, Option, of_lengths
-from research.tasks.base import no_padding
+from research.tasks.base import of_inputs
 
 Extra = Literal["nll", "brier", "calibration_error", "real_accuracy", "balanced_accuracy", "macro_f1", "matthews_correlation"]
 
@@ -111,11 +111,11 @@ class Classification:
     """Logits (B, C). In evaluation the views of an example (B, V, H, W, C) are run as images and averaged."""
     inputs = batch["inputs"]
     if "inputs_length" in batch:
-      return model(inputs, no_padding(inputs, batch["inputs_length"]), key=key)[:, self.first_class:]
+      return of_inputs(model, batch, key)[:, self.first_class:]
     if not self._has_views(inputs):
       if self.view_mean is not None and key is None:
         raise ConfigError(f"task.view_mean={self.view_mean}: inputs of an example are {inputs.shape[1:]}, not (V, H, W, C)")
-      return model(inputs, key=key)[:, self.first_class:]
+      return of_inputs(model, batch, key)[:, self.first_class:]
     logits = model(inputs.reshape(-1, *inputs.shape[2:]), key=key)[:, self.first_class:]
     logits = _wide(logits).reshape(*inputs.shape[:2], -1)
     if self.view_mean == "logit":

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from research.config import ConfigError
 from research.metrics.base import Metric, RecordMetric, mean
 from research.metrics.correlation import pearson, spearman
-from research.tasks.base import no_padding
+from research.tasks.base import of_inputs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,7 @@ class Regression:
     return batch["inputs"]
 
   def forward(self, model, batch, key):
-    inputs = batch["inputs"]
-    if "inputs_length" in batch:
-      return model(inputs, no_padding(inputs, batch["inputs_length"]), key=key)
-    return model(inputs, key=key)
+    return of_inputs(model, batch, key)
 
   def statistics(self, outputs, batch, *, training=False):
     """`outputs` and batch["targets"]: (B, num_outputs) or (B,)."""

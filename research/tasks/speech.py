@@ -4,7 +4,6 @@ B utterances, T frames, N labels of a text.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
@@ -13,9 +12,25 @@ import jax.numpy as jnp
 from research.config import ConfigError
 from research.metrics.base import Metric
 from research.metrics.language_modeling import Unit, nats_per
-from research.preprocessing.answers import Answer
 from research.tasks.application import Application, Given, of_lengths
 from research.tasks.writing import Writing, right
+
+
+def listener(given: Given, writing: Writing | None, **more: Any) -> Application:
+  """The application of every way from speech to text: a text with the times of its words.
+
+  Args:
+    given: of the data.
+    writing: of the task.
+    **more: the rest of the application.
+
+  Raises:
+    ConfigError: people give no audio.
+  """
+  if given.modality != "audio":
+    raise ConfigError("a transcription needs recordings: these data hold what was made of them, which nobody can give")
+  return Application(kind="speech-to-text", features=("inputs",), lengths=of_lengths(("inputs",), given.lengths),
+                     unit="samples", quality=right(writing), **more)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,13 +103,6 @@ class Speech:
     """(B,): frames a second, of every utterance the same; one of the network's for a whole number of the input's."""
     inputs = batch["inputs"]
     return jnp.full(inputs.shape[:1], self.frame_rate / max(1, round(inputs.shape[1] / num_frames)), jnp.float32)
-
-  def heard(self, given: Given, answer: Callable[[Any, Any], dict], words: Answer) -> Application:
-    """The application: a text with the times of its words. Raises ConfigError where people give no audio."""
-    if given.modality != "audio":
-      raise ConfigError("a transcription needs recordings: these data hold what was made of them, which nobody can give")
-    return Application(kind="speech-to-text", features=("inputs",), lengths=of_lengths(("inputs",), given.lengths),
-                       unit="samples", answer=answer, quality=right(self.writing), words=words)
 
   def statistics(self, outputs, batch, *, training: bool = False) -> dict[str, jax.Array]:
     raise TypeError(f"{type(self).__name__} defines no statistics")

@@ -14,10 +14,10 @@ from research.decoding.whisper import WhisperTokens
 from research.decoding.whisper_windows import say
 from research.nn.vocabulary import TokenScores
 from research.preprocessing.text.whisper_texts import SECONDS, WhisperTexts
-from research.tasks.application import Application, Given, Heard, Option, of_lengths
+from research.tasks.application import Application, Given, Heard, Option
 from research.tasks.base import no_padding
 from research.tasks.sequence_to_sequence import SequenceToSequence
-from research.tasks.writing import right
+from research.tasks.speech import listener
 
 _LONGEST = 224  # tokens of a window: half of the positions of every published decoder
 
@@ -85,8 +85,6 @@ class SpeechToText(SequenceToSequence):
 
     Raises ConfigError where people give no audio, or the vocabulary is not said.
     """
-    if given.modality != "audio":
-      raise ConfigError("a transcription needs recordings: these data hold what was made of them, which nobody can give")
     if self.vocabulary is None:
       raise ConfigError("task.vocabulary=None: an application needs to know which tokens are times")
     tokens = self.vocabulary
@@ -115,9 +113,8 @@ class SpeechToText(SequenceToSequence):
       return Heard(lambda read_BT: model.read(encoded_BSD, read_BT).logits(), read_BT, before + is_text_BT.sum(1) + 1, before,
                    positions_B, num_positions, tokens.alignment_heads)
 
-    return Application(
-        kind="speech-to-text", features=("inputs",), lengths=of_lengths(("inputs",), given.lengths), unit="samples",
-        answer=answer, heard=heard, quality=right(self.writing),
+    return listener(
+        given, self.writing, answer=answer, heard=heard,
         words=WhisperTexts(tokenizer="tokenizers/targets", end=tokens.end, first_time=tokens.first_time,
                            languages=tuple(code for code, _ in tokens.languages)),
         options={"temperature": Option(about="of random draws; 0 takes the most probable token", default=0.0, low=0.0, high=1.0,

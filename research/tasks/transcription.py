@@ -19,7 +19,7 @@ from research.preprocessing.text.answers import Transcripts
 from research.preprocessing.text.base import Tokenizer
 from research.tasks.application import Application, Given
 from research.tasks.base import one_by_one, summed
-from research.tasks.speech import Speech
+from research.tasks.speech import Speech, listener
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class Transcription(Speech):
       return {"path": jnp.argmax(frames.logits, -1).astype(jnp.int32), "length": frames.lengths,
               "rate": self.rates(frames.logits.shape[1], batch)}
 
-    return self.heard(given, answer, Transcripts(tokenizer="tokenizers/targets", blank=self.blank))
+    return listener(given, self.writing, answer=answer, words=Transcripts(tokenizer="tokenizers/targets", blank=self.blank))
 
   # --- writing --------------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from research.nn.transducer import Lattice, transducer_loss
 from research.preprocessing.text.answers import Emissions
 from research.tasks.application import Application, Given
 from research.tasks.base import no_padding
-from research.tasks.speech import Speech
+from research.tasks.speech import Speech, listener
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Transduction(Speech):
       return {"labels": found.labels_BN, "length": found.counts_B, "frames": found.frames_BN, "num_frames": found.lengths_B,
               "rate": self.rates(found.labels_BN.shape[1], batch)}
 
-    return self.heard(given, answer, Emissions(tokenizer="tokenizers/targets"))
+    return listener(given, self.writing, answer=answer, words=Emissions(tokenizer="tokenizers/targets"))
 
   def _spoken(self, model, batch) -> Spoken:
     assert self.writing is not None and isinstance(self.writing.decoding, TransducerGreedy)

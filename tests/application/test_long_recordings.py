@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
-from etils import epath
+from sounds import file, sounds
 from trained import FACTS, untrained
 
 from research.application import runtime
@@ -18,8 +18,7 @@ from research.augmentation.audio_features import KaldiFilterBank
 from research.config import Duration
 from research.data.buckets import Buckets
 from research.data.dataset import Data
-from research.data.sources import Source
-from research.data.speech import AudioFiles, transcribed
+from research.data.speech import transcribed
 from research.decoding.ctc_search import BestPath
 from research.decoding.transducer_search import TransducerGreedy
 from research.experiment import Experiment
@@ -45,41 +44,15 @@ def noise(seconds: float, seed: int) -> np.ndarray:
   return 0.2 * rng.normal(size=num) * (1.1 + np.sin(np.arange(num) / 900))
 
 
-def file(samples: np.ndarray) -> bytes:
-  stream = io.BytesIO()
-  soundfile.write(stream, samples, RATE, format="WAV")
-  return stream.getvalue()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Noises(Source):
-  """Four files.
-
-  Attributes:
-    folder: where they are made.
-  """
-
-  folder: str
-
-  def open_all(self, data_dir):
-    folder = epath.Path(self.folder)
-    for i in range(4):
-      (folder / f"{i}.wav").write_bytes(file(noise(1 + i, i)))
-    return AudioFiles(folder, [f"{i}.wav" for i in range(4)], {"text": ["ab", "ba", "abb", "a"]}, lengths=np.arange(1.0, 5.0))
-
-  def files(self, data_dir):
-    return ()
-
-
 def exported(kind, decoding, model, folders, change):
   """A network of random weights, and its bundle, for five seconds at a time."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("XDG_CACHE_HOME", str(folders.mktemp("cache")))
-    source = Noises(folder=str(folders.mktemp("noises")))
-    sounds = transcribed(source, Characters(specials=("<pad>",)), source)
+    source = sounds(folders.mktemp("noises"), [noise(1 + i, i) for i in range(4)], RATE, ["ab", "ba", "abb", "a"])
+    spoken = transcribed(source, Characters(specials=("<pad>",)), source)
     writing = Writing(decoding=decoding, against=(Against(metric=ErrorRate(unit="character"), reference="text"),))
     experiment = Experiment(
-        data=Data(train=sounds, evaluation={"test": sounds}, batch_size=4, on_device=(KaldiFilterBank(rate=RATE, num_mels=20),),
+        data=Data(train=spoken, evaluation={"test": spoken}, batch_size=4, on_device=(KaldiFilterBank(rate=RATE, num_mels=20),),
                   transforms=(DecodeAudio(rate=RATE), Select(names=("inputs", "targets"))),
                   buckets=Buckets(features=("inputs", "targets"), lengths=((5 * RATE, 4),))),
         task=kind(vocab_size=3, writing=writing), model=model,
@@ -105,7 +78,7 @@ def test_a_transducer_says_what_it_writes_and_when(tmp_path_factory):
   batch = trained.network.see({"inputs": long_samples(samples), "inputs_length": np.array([len(samples)])})
   written = trained.task.write(trained.network.bind(trained.params, trained.buffers), batch)
   texts = trained.task.texts(jax.device_get(written), trained.opened.evaluation["test"].tokenizers["targets"])
-  short, long = bundle.run([bundle.prepare(file(samples)), bundle.prepare(file(noise(13.3, 9)))])
+  short, long = bundle.run([bundle.prepare(file(samples, RATE)), bundle.prepare(file(noise(13.3, 9), RATE))])
   assert len(texts[0]) > 20 and short["text"] == texts[0]
   assert [word["word"] for word in short["words"]] == short["text"].split()
   assert len(long["text"]) > 2 * len(texts[0]) and 12 < long["words"][-1]["end"] <= 13.3
@@ -115,7 +88,7 @@ def test_what_is_heard_in_pieces_is_what_is_heard_at_once(listener):
   trained, bundle = listener
   assert bundle.spec["long"] == 2 * RATE
   samples = noise(13.3, 9)
-  long, short = bundle.prepare(file(samples)), bundle.prepare(file(samples[:4 * RATE]))
+  long, short = bundle.prepare(file(samples, RATE)), bundle.prepare(file(samples[:4 * RATE], RATE))
   assert len(long.pieces) == 6 and not short.pieces and not long.notes
   whole = trained.network.see({"inputs": long_samples(samples), "inputs_length": np.array([len(samples)])})
   frames = trained.task.forward(trained.network.bind(trained.params, trained.buffers), whole, None)
@@ -130,7 +103,7 @@ def test_what_is_heard_in_pieces_is_what_is_heard_at_once(listener):
 
 def long_samples(samples: np.ndarray) -> np.ndarray:
   """(1, N) as the file gives them."""
-  return soundfile.read(io.BytesIO(file(samples)), dtype="float32")[0][None]
+  return soundfile.read(io.BytesIO(file(samples, RATE)), dtype="float32")[0][None]
 
 
 def test_pieces_meet_where_both_are_silent():

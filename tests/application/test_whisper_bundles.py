@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 from etils import epath
+from sounds import file, sounds
+from tiny_whisper import FOLDER, TOKENS
 from trained import FACTS
 
 from research.application import runtime
@@ -19,10 +21,8 @@ from research.augmentation.audio_features import LogMel
 from research.config import ConfigError
 from research.data.buckets import Buckets
 from research.data.dataset import Data
-from research.data.sources import Source
-from research.data.speech import AudioFiles, transcribed
+from research.data.speech import transcribed
 from research.decoding.settings import Decoding
-from research.decoding.whisper import whisper_tokens
 from research.decoding.whisper_windows import say
 from research.metrics.speech import ErrorRate
 from research.modes.export import export
@@ -31,15 +31,13 @@ from research.preprocessing.arrays import Select
 from research.preprocessing.audio import DecodeAudio
 from research.preprocessing.text.training import Characters
 from research.preprocessing.text.whisper_texts import Fallback, WhisperTexts, segments_of
-from research.pretrained.huggingface import model_of, settings_of
+from research.pretrained.huggingface import model_of
 from research.pretrained.weights import Pretrained
 from research.tasks.speech_to_text import SpeechToText
 from research.tasks.writing import Against, Writing
 from research.training.interruption import Interruption
 from research.workdir import Run
 
-FOLDER = pathlib.Path(__file__).parents[1] / "fixtures" / "speech" / "whisper"
-TOKENS = whisper_tokens(settings_of(FOLDER, "generation_config.json"))
 RATE, WINDOW = 4000, 1280  # 32 frames of 40 samples, .32 s
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKL "  # with the padding 40 tokens of text
 ONCE = Fallback(temperatures=(0.0,), max_compression=None, min_log_probability=None, max_no_speech=None)
@@ -48,33 +46,6 @@ ONCE = Fallback(temperatures=(0.0,), max_compression=None, min_log_probability=N
 def sound(seconds: float, seed: int) -> np.ndarray:
   rng, num = np.random.default_rng(seed), round(seconds * RATE)
   return 0.3 * rng.normal(size=num) * (1.1 + np.sin(np.arange(num) / 300)) * np.sin(np.arange(num) / 4)
-
-
-def file(samples: np.ndarray) -> bytes:
-  stream = io.BytesIO()
-  soundfile.write(stream, samples, RATE, format="WAV")
-  return stream.getvalue()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sounds(Source):
-  """Three files.
-
-  Attributes:
-    folder: where they are made.
-  """
-
-  folder: str
-
-  def open_all(self, data_dir):
-    folder, seconds = epath.Path(self.folder), (0.3, 0.2, 0.32)
-    for i, length in enumerate(seconds):
-      (folder / f"{i}.wav").write_bytes(file(sound(length, i)))
-    return AudioFiles(folder, [f"{i}.wav" for i in range(3)], {"text": [ALPHABET[1:20], ALPHABET[20:], ALPHABET[:9]]},
-                      lengths=np.array(seconds))
-
-  def files(self, data_dir):
-    return ()
 
 
 def task(**changes) -> SpeechToText:
@@ -90,7 +61,8 @@ def whisper(tmp_path_factory):
   """The fixture's network, and its bundle."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    source = Sounds(folder=str(tmp_path_factory.mktemp("sounds")))
+    source = sounds(tmp_path_factory.mktemp("sounds"), [sound(seconds, i) for i, seconds in enumerate((0.3, 0.2, 0.32))], RATE,
+                    [ALPHABET[1:20], ALPHABET[20:], ALPHABET[:9]])
     spoken = transcribed(source, Characters(specials=("<pad>",)), source)
     features = LogMel(rate=RATE, frame_size=100, hop=40, num_mels=8, seconds=0.32)
     experiment = Assessment(
@@ -114,7 +86,7 @@ def test_a_long_recording_is_what_the_network_itself_says_window_by_window(whisp
   trained, bundle = whisper
   assert bundle.spec["follows"] and bundle.spec["kind"] == "speech-to-text"
   samples = sound(2.3, 7)
-  heard = soundfile.read(io.BytesIO(file(samples)), dtype="float32")[0]
+  heard = soundfile.read(io.BytesIO(file(samples, RATE)), dtype="float32")[0]
 
   @jax.jit
   def listen(params, buffers, batch):
@@ -132,9 +104,9 @@ def test_a_long_recording_is_what_the_network_itself_says_window_by_window(whisp
     segments, frames = segments_of(tokens[tokens != TOKENS.end], TOKENS.first_time, 0, round(len(part) / 40))
     texts += ["".join(alphabet[t] for t in segment.tokens if t < TOKENS.end) for segment in segments]
     begin += min(round(frames * 40), len(part))
-  answer, short = with_rules(bundle, ONCE).run([bundle.prepare(file(samples)), bundle.prepare(file(samples[:1000]))])
+  answer, short = with_rules(bundle, ONCE).run([bundle.prepare(file(part, RATE)) for part in (samples, samples[:1000])])
   assert len(texts) > 6 and answer["text"].replace("\0", "") == "".join(texts).strip().replace("\0", "")
-  assert short["text"] and short == bundle.run([bundle.prepare(file(samples[:1000]))])[0]
+  assert short["text"] and short == bundle.run([bundle.prepare(file(samples[:1000], RATE))])[0]
   for answered, seconds in ((answer, 2.3), (short, 0.25)):
     assert "".join(word["word"] for word in answered["words"]) == "".join(answered["text"].split())
     times = [time for word in answered["words"] for time in (word["start"], word["end"])]
@@ -145,13 +117,13 @@ def test_the_language_is_found_out_where_nobody_says_it(whisper):
   trained, _ = whisper
   asking = dataclasses.replace(trained, task=task(prompt=(TOKENS.transcribe, TOKENS.no_timestamps)))
   bundle = runtime.load(pathlib.Path(export(asking, Export(batch_sizes=(1,), num_examples=3), "whisper", FACTS)))
-  answers = with_rules(bundle, ONCE).run([bundle.prepare(file(sound(seconds, 7))) for seconds in (0.3, 1.0)])
+  answers = with_rules(bundle, ONCE).run([bundle.prepare(file(sound(seconds, 7), RATE)) for seconds in (0.3, 1.0)])
   assert all(answer["language"] in ("en", "de", "fr") and answer["text"] for answer in answers)
 
 
 def test_what_is_dubious_is_asked_for_at_rising_temperatures(whisper):
   _, bundle = whisper
-  prepared = [bundle.prepare(file(sound(0.3, seed))) for seed in (3, 4)]
+  prepared = [bundle.prepare(file(sound(0.3, seed), RATE)) for seed in (3, 4)]
   arrays = bundle.arrays(prepared)
   between = float(arrays["log_probability"].mean())
   worse = int(arrays["log_probability"].argmin())
@@ -166,7 +138,7 @@ def test_what_is_dubious_is_asked_for_at_rising_temperatures(whisper):
 def test_a_window_where_nobody_speaks_has_no_text(whisper):
   _, bundle = whisper
   rules = dataclasses.replace(ONCE, min_log_probability=0.0, max_no_speech=0.0)
-  answers = with_rules(bundle, rules).run([bundle.prepare(file(sound(seconds, 3))) for seconds in (0.3, 1.0)])
+  answers = with_rules(bundle, rules).run([bundle.prepare(file(sound(seconds, 3), RATE)) for seconds in (0.3, 1.0)])
   assert answers == [{"text": "", "words": []}] * 2
 
 

@@ -2,25 +2,19 @@
 
 import dataclasses
 import functools
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
+from tiny_whisper import OUTPUTS, TOKENS, load
 
 from research.config import ConfigError
 from research.decoding.whisper import whisper_tokens
 from research.decoding.whisper_windows import say
 from research.preprocessing.text.whisper_texts import Fallback, compression, segments_of
-from research.pretrained.huggingface import model_of, settings_of, vocab_size_of
-from research.pretrained.weights import Pretrained
-from research.training.state import merge, split
+from research.training.state import merge
 
-FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures" / "speech"
-OUTPUTS = dict(np.load(FIXTURES / "whisper_outputs.npz"))
-TOKENS = whisper_tokens(settings_of(FIXTURES / "whisper", "generation_config.json"))
 ONCE = Fallback(temperatures=(0.0,), max_compression=None, min_log_probability=None, max_no_speech=None)
 RULES = {"following": ONCE, "skipping": dataclasses.replace(ONCE, min_log_probability=-0.2, max_no_speech=1e-9)}
 
@@ -28,11 +22,7 @@ RULES = {"following": ONCE, "skipping": dataclasses.replace(ONCE, min_log_probab
 @functools.cache
 def listener(*prompt):
   """(features (B, F, M), temperatures (B,)) -> what the fixture's network says, at most 20 tokens."""
-  folder = FIXTURES / "whisper"
-  config, size = model_of(folder), vocab_size_of(folder)
-  inputs = (jax.ShapeDtypeStruct((1, 32, 8), "float32"), jax.ShapeDtypeStruct((1, 8), "int32"))
-  definition, *abstract = jax.eval_shape(lambda: split(config.build(inputs, size, nnx.Rngs(0))))
-  variables = Pretrained(path=str(folder), names="hf").load(None, config, *abstract)[:2]
+  _, definition, *variables = load()
 
   @jax.jit
   def run(variables, features, temperatures):

@@ -1,33 +1,22 @@
 """When words were heard, by attention, is what transformers' time warping says."""
 
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
+from tiny_whisper import OUTPUTS, TOKENS, load
 
-from research.decoding.whisper import whisper_tokens
 from research.interpretation.hearing import begins
 from research.interpretation.rewriting import NotThere
-from research.pretrained.huggingface import model_of, settings_of, vocab_size_of
-from research.pretrained.weights import Pretrained
 from research.tasks.application import Heard
-from research.training.state import merge, split
+from research.training.state import merge
 
-FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures" / "speech"
-OUTPUTS = dict(np.load(FIXTURES / "whisper_outputs.npz"))
-FOLDER = FIXTURES / "whisper"
-TOKENS = whisper_tokens(settings_of(FOLDER, "generation_config.json"))
 HEADS = ((0, 1), (1, 0), (1, 3))
 
 
 def found(heads):
-  config, size = model_of(FOLDER), vocab_size_of(FOLDER)
-  inputs = (jax.ShapeDtypeStruct((1, 32, 8), "float32"), jax.ShapeDtypeStruct((1, 8), "int32"))
-  definition, *abstract = jax.eval_shape(lambda: split(config.build(inputs, size, nnx.Rngs(0))))
-  variables = Pretrained(path=str(FOLDER), names="hf").load(None, config, *abstract)[:2]
+  _, definition, *variables = load()
   before, spoken = TOKENS.prompt(language="en"), OUTPUTS["spoken"]
   read = np.concatenate([np.tile(before, (3, 1)), spoken, np.full((3, 1), TOKENS.end)], 1)
 

@@ -1,9 +1,7 @@
 """A Whisper with weights of transformers gives what transformers gave: outputs, and texts token for token."""
 
-import functools
 import json
 import os
-import pathlib
 import re
 import subprocess
 
@@ -11,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 from etils import epath
-from flax import nnx
 from small_networks import compiled
+from tiny_whisper import FOLDER, GENERATION, OUTPUTS, TOKENS, load
 
 from research.decoding.base import Requests
 from research.decoding.decoder import decode
@@ -20,24 +18,9 @@ from research.decoding.settings import Decoding
 from research.decoding.whisper import whisper_tokens
 from research.pretrained import safetensors_file
 from research.pretrained.files import WeightsError, open_weights
-from research.pretrained.huggingface import export_folder, model_of, settings_of, vocab_size_of
+from research.pretrained.huggingface import export_folder, model_of, settings_of
 from research.pretrained.weights import Pretrained
-from research.training.state import merge, split
-
-FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures" / "speech"
-FOLDER = FIXTURES / "whisper"
-OUTPUTS = dict(np.load(FIXTURES / "whisper_outputs.npz"))
-GENERATION = settings_of(FOLDER, "generation_config.json")
-TOKENS = whisper_tokens(GENERATION)
-
-
-@functools.cache
-def load():
-  """(configuration, definition, params, buffers) of the fixture."""
-  config = model_of(FOLDER)
-  inputs = (jax.ShapeDtypeStruct((3, 32, 8), "float32"), jax.ShapeDtypeStruct((3, 8), "int32"))
-  definition, params, buffers = jax.eval_shape(lambda: split(config.build(inputs, vocab_size_of(FOLDER), nnx.Rngs(0))))
-  return config, definition, *Pretrained(path=str(FOLDER), names="hf").load(None, config, params, buffers)[:2]
+from research.training.state import merge
 
 
 def close(ours, theirs):

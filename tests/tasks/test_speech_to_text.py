@@ -1,28 +1,19 @@
 """Speech to text by an encoder and a decoder: the prompt comes before, and does not count."""
 
-import functools
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from small_networks import compiled
+from tiny_whisper import OUTPUTS, TOKENS, load
 
 from research.config import ConfigError
 from research.decoding.settings import Decoding
-from research.decoding.whisper import whisper_tokens
 from research.metrics.speech import ErrorRate
-from research.pretrained.huggingface import model_of, settings_of, vocab_size_of
-from research.pretrained.weights import Pretrained
 from research.tasks.speech_to_text import SpeechToText
 from research.tasks.writing import Against, Writing
-from research.training.state import merge, split
-
-FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures" / "speech"
-OUTPUTS = dict(np.load(FIXTURES / "whisper_outputs.npz"))
-TOKENS = whisper_tokens(settings_of(FIXTURES / "whisper", "generation_config.json"))
+from research.training.state import merge
 
 
 def task(**changes):
@@ -34,15 +25,10 @@ def task(**changes):
   return SpeechToText(**settings)
 
 
-@functools.cache
 def network():
   """(model of parameters, parameters) of the fixture."""
-  folder = FIXTURES / "whisper"
-  config, size = model_of(folder), vocab_size_of(folder)
-  inputs = (jax.ShapeDtypeStruct((1, 32, 8), "float32"), jax.ShapeDtypeStruct((1, 8), "int32"))
-  definition, *abstract = jax.eval_shape(lambda: split(config.build(inputs, size, nnx.Rngs(0))))
-  return lambda variables: merge(definition, *variables), Pretrained(path=str(folder), names="hf").load(
-      None, config, *abstract)[:2]
+  _, definition, *variables = load()
+  return lambda variables: merge(definition, *variables), variables
 
 
 def batch():
